@@ -1,0 +1,215 @@
+package frost
+
+import (
+	"fmt"
+	"slices"
+)
+
+// ThresholdInfo is what every member of a group knows, and may be public. The
+// number of participants n is len(PublicShares); the index is the ID, and nil
+// stands for a share that is not known.
+type ThresholdInfo struct {
+	Threshold    int            `json:"threshold"`
+	GroupKey     PublicKey      `json:"group_key"`
+	PublicShares []*PublicShare `json:"public_shares"`
+}
+
+// Validate is ValidateThresholdInfo of BIP-445: 1 <= t <= n <= 128, all keys
+// are points, at least t shares are known, all of them lie on one polynomial of
+// degree t−1, and that polynomial leads to the group key, parity included.
+//
+// The error wraps ErrThreshold, ErrParticipants, ErrGroupKey, ErrPublicShare,
+// ErrTooFewShares, ErrPolynomial, ErrInfinity or ErrKeyMismatch, checked in
+// that order.
+func (ti ThresholdInfo) Validate() error {
+	_, err := NewGroup(ti)
+	return err
+}
+
+// Group is a validated ThresholdInfo with its points decoded. It is immutable
+// and safe for concurrent use.
+type Group struct {
+	threshold    int
+	participants int
+	key          point
+	keyBytes     PublicKey
+	shares       []*point // by ID, nil when unknown; empty when none is known
+}
+
+// NewGroup validates ti as ThresholdInfo.Validate does and keeps its own copy.
+// The cost is about (n−t+1)·t scalar multiplications, once.
+func NewGroup(ti ThresholdInfo) (*Group, error) {
+	g, err := newGroup(ti.Threshold, len(ti.PublicShares), ti.GroupKey)
+	if err != nil {
+		return nil, err
+	}
+	g.shares = make([]*point, g.participants)
+	for i, share := range ti.PublicShares {
+		if share == nil {
+			continue
+		}
+		p, ok := parsePoint(share[:])
+		if !ok {
+			return nil, fmt.Errorf("%w: participant %d", ErrPublicShare, i)
+		}
+		g.shares[i] = &p
+	}
+	if err := g.checkShares(); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// NewKeyOnlyGroup makes a group of which only the key is known. Its sessions
+// can sign and aggregate; they cannot name a culprit.
+func NewKeyOnlyGroup(threshold, participants int, key PublicKey) (*Group, error) {
+	return newGroup(threshold, participants, key)
+}
+
+// Threshold is t, how many signers a signature needs.
+func (g *Group) Threshold() int { return g.threshold }
+
+// Participants is n, how many shares exist.
+func (g *Group) Participants() int { return g.participants }
+
+// Key is the group key before any tweak.
+func (g *Group) Key() PublicKey { return g.keyBytes }
+
+// PublicShare is the public share of a participant, false when it is not known.
+func (g *Group) PublicShare(id ID) (PublicShare, bool) {
+	p := g.share(id)
+	if p == nil {
+		return PublicShare{}, false
+	}
+	return encodePoint(p), true
+}
+
+// Info is the group as ThresholdInfo, for storing.
+func (g *Group) Info() ThresholdInfo {
+	ti := ThresholdInfo{
+		Threshold:    g.threshold,
+		GroupKey:     g.keyBytes,
+		PublicShares: make([]*PublicShare, g.participants),
+	}
+	for i := range ti.PublicShares {
+		if share, ok := g.PublicShare(ID(i)); ok {
+			ti.PublicShares[i] = &share
+		}
+	}
+	return ti
+}
+
+func newGroup(threshold, participants int, key PublicKey) (*Group, error) {
+	if threshold < 1 || threshold > participants {
+		return nil, fmt.Errorf("%w: t = %d, n = %d", ErrThreshold, threshold, participants)
+	}
+	if participants > MaxParticipants {
+		return nil, fmt.Errorf("%w: n = %d", ErrParticipants, participants)
+	}
+	p, ok := parsePoint(key[:])
+	if !ok {
+		return nil, ErrGroupKey
+	}
+	return &Group{threshold: threshold, participants: participants, key: p, keyBytes: key}, nil
+}
+
+func (g *Group) share(id ID) *point {
+	if uint64(id) >= uint64(len(g.shares)) {
+		return nil
+	}
+	return g.shares[id]
+}
+
+// checkShares compares every share past the first t with the polynomial through
+// the first t: comparing only the key would let two wrong shares cancel.
+func (g *Group) checkShares() error {
+	var known []ID
+	for id, share := range g.shares {
+		if share != nil {
+			known = append(known, ID(id))
+		}
+	}
+	if len(known) < g.threshold {
+		return fmt.Errorf("%w: %d of %d", ErrTooFewShares, len(known), g.threshold)
+	}
+	basis := known[:g.threshold]
+	for _, id := range known[g.threshold:] {
+		expected := g.interpolate(basis, int(id))
+		if !equal(&expected, g.shares[id]) {
+			return fmt.Errorf("%w: participant %d or one of %v", ErrPolynomial, id, basis)
+		}
+	}
+	key := g.interpolate(basis, secretAt)
+	if isInfinity(&key) {
+		return ErrInfinity
+	}
+	if !equal(&key, &g.key) {
+		return ErrKeyMismatch
+	}
+	return nil
+}
+
+// interpolate is DerivePubshareAt of BIP-445.
+func (g *Group) interpolate(basis []ID, x int) point {
+	var sum point
+	coefficients := lagrange(basis, x)
+	for i, id := range basis {
+		term := mul(&coefficients[i], g.shares[id])
+		sum = add(&sum, &term)
+	}
+	return sum
+}
+
+// secretAt is where the secret lies on the polynomial, on the scale of IDs:
+// participant id holds the value at id+1, the secret is the value at 0.
+const secretAt = -1
+
+// lagrange returns for each id of ids the coefficient
+// prod over k in ids, k != id, of (x−k)/(id−k). The ids must differ. Variable
+// time; ids are public.
+func lagrange(ids []ID, x int) []scalar {
+	coefficients := make([]scalar, len(ids))
+	for i, id := range ids {
+		var numerator, denominator scalar
+		numerator.SetInt(1)
+		denominator.SetInt(1)
+		for _, k := range ids {
+			if k == id {
+				continue
+			}
+			above, below := smallScalar(x-int(k)), smallScalar(int(id)-int(k))
+			numerator.Mul(&above)
+			denominator.Mul(&below)
+		}
+		coefficients[i] = *denominator.InverseNonConst().Mul(&numerator)
+	}
+	return coefficients
+}
+
+func smallScalar(v int) (s scalar) {
+	if v < 0 {
+		s.SetInt(uint32(-v))
+		s.Negate()
+		return s
+	}
+	s.SetInt(uint32(v))
+	return s
+}
+
+// sortedSigners checks a signer set against the group and returns it ascending.
+func (g *Group) sortedSigners(signers []ID) ([]ID, error) {
+	if len(signers) < g.threshold || len(signers) > g.participants {
+		return nil, fmt.Errorf("%w: %d signers, must be between %d and %d",
+			ErrSignerSet, len(signers), g.threshold, g.participants)
+	}
+	sorted := slices.Sorted(slices.Values(signers))
+	for i, id := range sorted {
+		if uint64(id) >= uint64(g.participants) {
+			return nil, fmt.Errorf("%w: participant %d is outside 0 … %d", ErrSignerSet, id, g.participants-1)
+		}
+		if i > 0 && sorted[i-1] == id {
+			return nil, fmt.Errorf("%w: participant %d stands twice", ErrSignerSet, id)
+		}
+	}
+	return sorted, nil
+}
