@@ -1,0 +1,100 @@
+package ledger
+
+import (
+	"fmt"
+	"runtime"
+	"sync"
+	"sync/atomic"
+)
+
+// Checks says how much Append verifies beyond what the books themselves refuse.
+type Checks int
+
+const (
+	// CheckChain verifies the operator's signature, the hash chain and the
+	// Merkle root of each batch.
+	CheckChain Checks = iota
+	// CheckAll verifies besides every member's signature, on all cores.
+	CheckAll
+)
+
+// Append replays a finished batch: decodes its entries, checks it as far as
+// asked, applies it and seals it. Error: *HistoryError; the State is then of no
+// further use.
+func (s *State) Append(b *Batch, checks Checks) error {
+	h := &b.Header
+	bad := func(entry int, err error, format string, args ...any) error {
+		return &HistoryError{Batch: h.Number, Entry: entry, Reason: fmt.Sprintf(format, args...), Err: err}
+	}
+	if err := s.continues(&h.Header); err != nil {
+		return err
+	}
+	if !h.Verify(s.charter.Operator) {
+		return bad(-1, nil, "its header is not signed by the operator %s", s.charter.Operator)
+	}
+	if int(h.Count) != len(b.Entries) {
+		return bad(-1, nil, "its header counts %d entries, it has %d", h.Count, len(b.Entries))
+	}
+	leaves := make([]Hash, len(b.Entries))
+	entries := make([]Entry, len(b.Entries))
+	for i, raw := range b.Entries {
+		entry, err := DecodeEntry(raw)
+		if err != nil {
+			return bad(i, err, "it cannot be read")
+		}
+		leaves[i], entries[i] = EntryLeaf(raw), entry
+	}
+	if root := MerkleRoot(leaves); root != h.Root {
+		return bad(-1, nil, "its entries have the root %s, its header says %s", root, h.Root)
+	}
+	for i, entry := range entries {
+		if _, err := s.Apply(entry); err != nil {
+			return bad(i, err, "the books refuse it")
+		}
+	}
+	if checks == CheckAll {
+		if i := s.firstForged(entries); i >= 0 {
+			return bad(i, nil, "order %d of account %s is not signed by the account's key", entries[i].Order.Sequence, entries[i].Order.signer())
+		}
+	}
+	return s.Seal(&h.Header)
+}
+
+// Apply applies an order or an event.
+func (s *State) Apply(e Entry) (Effects, error) {
+	if e.Order != nil {
+		return s.ApplyOrder(e.Order)
+	}
+	return s.ApplyEvent(e.Event)
+}
+
+// firstForged returns the index of the first order that was applied and is not
+// signed by its account's key, or -1. It only reads the State.
+func (s *State) firstForged(entries []Entry) int {
+	var next atomic.Int64
+	var first atomic.Int64
+	first.Store(int64(len(entries)))
+	var wg sync.WaitGroup
+	for range min(runtime.GOMAXPROCS(0), len(entries)) {
+		wg.Go(func() {
+			for i := next.Add(1) - 1; i < int64(len(entries)); i = next.Add(1) - 1 {
+				if o := entries[i].Order; o != nil && o.Verify(s.signerKey(o)) != nil {
+					for old := first.Load(); i < old && !first.CompareAndSwap(old, i); old = first.Load() {
+					}
+				}
+			}
+		})
+	}
+	wg.Wait()
+	if i := first.Load(); i < int64(len(entries)) {
+		return int(i)
+	}
+	return -1
+}
+
+func (s *State) signerKey(o *Order) Key {
+	if open, ok := o.Body.(*Open); ok {
+		return open.Key
+	}
+	return s.accounts[o.Payer.Index()].key
+}

@@ -1,0 +1,178 @@
+package ledger
+
+import (
+	"encoding/hex"
+	"fmt"
+	"slices"
+)
+
+// Event is a fact about the chain that anyone with a node can check: *Block,
+// *Deposit, *Cut or *Settled. Only this package implements it.
+type Event interface {
+	Kind() Kind
+	append(b []byte) []byte
+}
+
+// OutPoint names an output of a Bitcoin transaction. TxID is in wire byte order.
+type OutPoint struct {
+	TxID Hash
+	Vout uint32
+}
+
+// String returns txid:vout with the txid reversed, as Bitcoin prints it.
+func (o OutPoint) String() string {
+	id := o.TxID
+	slices.Reverse(id[:])
+	return fmt.Sprintf("%s:%d", hex.EncodeToString(id[:]), o.Vout)
+}
+
+// Branch tells the two kinds of the vault's addresses apart. The numbers are
+// the child numbers in the vault's descriptor, <0;1>.
+type Branch byte
+
+// The vault's branches.
+const (
+	BranchDeposit Branch = 0 // child number: the member's account index
+	BranchChange  Branch = 1 // child number: the settlement number
+)
+
+// Block says that a block reached the charter's depth. The books know the chain
+// only through these.
+type Block struct {
+	Height   uint32
+	Hash     Hash
+	Previous Hash
+}
+
+// Deposit says that an output paying the vault stands in the books' current
+// block (or, for a coinbase output, in one that has become spendable). It
+// credits the account whose deposit address was paid, or suspense when there is
+// none that is open.
+type Deposit struct {
+	OutPoint OutPoint
+	Amount   Amount
+	Branch   Branch
+	Index    uint32 // child number of the address
+	Height   uint32 // height of the block that holds it
+	TxIndex  uint32 // place of the transaction in its block; 0 is the coinbase
+}
+
+// Cut closes the books for one settlement. It is always the last entry of its
+// batch and fixes the Bitcoin transaction to the byte: which coins it spends,
+// which held withdrawals it pays, and what each of them pays to the miner.
+type Cut struct {
+	Settlement uint32 // number of the settlement, from 1
+	FeeRate    uint64 // satoshis per 1,000 vbytes
+	Fee        Amount // the whole transaction's fee
+	Inputs     []OutPoint
+	Payouts    []CutPayout
+}
+
+// CutPayout names one held withdrawal that a cut takes.
+type CutPayout struct {
+	Payer    AccountID
+	Sequence uint64
+	FeeShare Amount // its part of the miner's fee, at most the order's FeeMax
+}
+
+// Settled says that the settlement of the open cut stands in the books' current
+// block.
+type Settled struct {
+	Settlement uint32
+	TxID       Hash   // wire byte order
+	ChangeVout uint32 // output that returns change to the vault, or NoChange
+}
+
+// NoChange stands for ChangeVout when a settlement has no change.
+const NoChange = ^uint32(0)
+
+// Limits of a cut: what a standard transaction can hold with room to spare.
+const (
+	MaxInputs  = 1500
+	MaxPayouts = 2000
+)
+
+const (
+	eventVersion = 1
+	outPointSize = 36
+	payoutSize   = 24
+	// MaxEventSize is the size in bytes of the largest event.
+	MaxEventSize = 2 + 4 + 8 + 8 + 2 + MaxInputs*outPointSize + 2 + MaxPayouts*payoutSize
+)
+
+func (*Block) Kind() Kind   { return KindBlock }
+func (*Deposit) Kind() Kind { return KindDeposit }
+func (*Cut) Kind() Kind     { return KindCut }
+func (*Settled) Kind() Kind { return KindSettled }
+
+func (o OutPoint) append(b []byte) []byte {
+	return be.AppendUint32(append(b, o.TxID[:]...), o.Vout)
+}
+
+func (r *reader) outPoint() OutPoint { return OutPoint{TxID: r.hash(), Vout: r.u32()} }
+
+func (e *Block) append(b []byte) []byte {
+	b = be.AppendUint32(b, e.Height)
+	b = append(b, e.Hash[:]...)
+	return append(b, e.Previous[:]...)
+}
+
+func (e *Deposit) append(b []byte) []byte {
+	b = e.OutPoint.append(b)
+	b = be.AppendUint64(b, uint64(e.Amount))
+	b = append(b, byte(e.Branch))
+	b = be.AppendUint32(b, e.Index)
+	b = be.AppendUint32(b, e.Height)
+	return be.AppendUint32(b, e.TxIndex)
+}
+
+func (e *Cut) append(b []byte) []byte {
+	b = be.AppendUint32(b, e.Settlement)
+	b = be.AppendUint64(b, e.FeeRate)
+	b = be.AppendUint64(b, uint64(e.Fee))
+	b = be.AppendUint16(b, uint16(len(e.Inputs)))
+	for _, in := range e.Inputs {
+		b = in.append(b)
+	}
+	b = be.AppendUint16(b, uint16(len(e.Payouts)))
+	for _, p := range e.Payouts {
+		b = be.AppendUint64(b, uint64(p.Payer))
+		b = be.AppendUint64(b, p.Sequence)
+		b = be.AppendUint64(b, uint64(p.FeeShare))
+	}
+	return b
+}
+
+func (e *Settled) append(b []byte) []byte {
+	b = be.AppendUint32(b, e.Settlement)
+	b = append(b, e.TxID[:]...)
+	return be.AppendUint32(b, e.ChangeVout)
+}
+
+func decodeEvent(kind Kind, r *reader) (Event, error) {
+	switch kind {
+	case KindBlock:
+		return &Block{Height: r.u32(), Hash: r.hash(), Previous: r.hash()}, nil
+	case KindDeposit:
+		return &Deposit{OutPoint: r.outPoint(), Amount: r.amount(), Branch: Branch(r.u8()),
+			Index: r.u32(), Height: r.u32(), TxIndex: r.u32()}, nil
+	case KindCut:
+		return decodeCut(r), nil
+	case KindSettled:
+		return &Settled{Settlement: r.u32(), TxID: r.hash(), ChangeVout: r.u32()}, nil
+	}
+	return nil, fail(CodeMalformed, "entry kind %d is not known here", kind)
+}
+
+func decodeCut(r *reader) *Cut {
+	c := &Cut{Settlement: r.u32(), FeeRate: r.u64(), Fee: r.amount()}
+	c.Inputs = make([]OutPoint, r.count16(MaxInputs, outPointSize))
+	for i := range c.Inputs {
+		c.Inputs[i] = r.outPoint()
+	}
+	c.Payouts = make([]CutPayout, r.count16(MaxPayouts, payoutSize))
+	for i := range c.Payouts {
+		c.Payouts[i] = CutPayout{Payer: AccountID(r.u64()), Sequence: r.u64(), FeeShare: r.amount()}
+	}
+	return c
+}

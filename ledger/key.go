@@ -1,0 +1,66 @@
+package ledger
+
+import (
+	"encoding/hex"
+
+	"github.com/btcsuite/btcd/btcec/v2"
+	"github.com/btcsuite/btcd/btcec/v2/schnorr"
+)
+
+// Key is an x-only public key as BIP-340 defines it.
+type Key [32]byte
+
+// Signature is a 64-byte BIP-340 signature.
+type Signature [64]byte
+
+// KeyOf returns the x-only public key of a private key.
+func KeyOf(priv *btcec.PrivateKey) Key {
+	return Key(schnorr.SerializePubKey(priv.PubKey()))
+}
+
+// String returns 64 hex digits.
+func (k Key) String() string { return hex.EncodeToString(k[:]) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (k Key) MarshalText() ([]byte, error) { return []byte(k.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (k *Key) UnmarshalText(text []byte) error { return unhex(k[:], text) }
+
+// Validate reports CodeKey when no point of secp256k1 has this x coordinate.
+func (k Key) Validate() error {
+	if _, err := schnorr.ParsePubKey(k[:]); err != nil {
+		return fail(CodeKey, "%s is not a public key: use the 32-byte x-only form of BIP-340", k)
+	}
+	return nil
+}
+
+// Verify checks a BIP-340 signature over a 32-byte digest.
+func (k Key) Verify(digest Hash, sig Signature) bool {
+	pub, err := schnorr.ParsePubKey(k[:])
+	if err != nil {
+		return false
+	}
+	s, err := schnorr.ParseSignature(sig[:])
+	if err != nil {
+		return false
+	}
+	return s.Verify(digest[:], pub)
+}
+
+// String returns 128 hex digits.
+func (s Signature) String() string { return hex.EncodeToString(s[:]) }
+
+// MarshalText implements encoding.TextMarshaler.
+func (s Signature) MarshalText() ([]byte, error) { return []byte(s.String()), nil }
+
+// UnmarshalText implements encoding.TextUnmarshaler.
+func (s *Signature) UnmarshalText(text []byte) error { return unhex(s[:], text) }
+
+func sign(priv *btcec.PrivateKey, digest Hash) (Signature, error) {
+	s, err := schnorr.Sign(priv, digest[:])
+	if err != nil {
+		return Signature{}, err
+	}
+	return Signature(s.Serialize()), nil
+}

@@ -1,0 +1,289 @@
+package ledger
+
+import (
+	"bytes"
+
+	"github.com/btcsuite/btcd/btcec/v2"
+)
+
+// Kind is the second byte of an entry's canonical bytes. Orders stay below
+// firstEvent, chain events at and above it.
+type Kind byte
+
+// The kinds of entries in the journal.
+const (
+	KindOpen     Kind = 1
+	KindTransfer Kind = 2
+	KindWithdraw Kind = 3
+	KindClose    Kind = 4
+
+	firstEvent       = 64
+	KindBlock   Kind = 64
+	KindDeposit Kind = 65
+	KindCut     Kind = 66
+	KindSettled Kind = 67
+)
+
+func (k Kind) String() string {
+	switch k {
+	case KindOpen:
+		return "open"
+	case KindTransfer:
+		return "transfer"
+	case KindWithdraw:
+		return "withdraw"
+	case KindClose:
+		return "close"
+	case KindBlock:
+		return "block"
+	case KindDeposit:
+		return "deposit"
+	case KindCut:
+		return "cut"
+	case KindSettled:
+		return "settled"
+	}
+	return "unknown"
+}
+
+// Limits of an order's size.
+const (
+	MaxPayees    = 1000 // payments in one transfer
+	MaxReference = 64   // bytes of a transfer's reference
+	maxScript    = 42   // bytes of a payout script; the longest that is paid has 34
+
+	orderPrefix = 2 + 32 + 8 + 8 + 32 + 4
+	// MaxOrderSize is the size in bytes of the largest order.
+	MaxOrderSize = orderPrefix + 1 + MaxReference + 2 + 16*MaxPayees + 64
+)
+
+const orderVersion = 1
+
+// Order is an instruction signed by a member. Its canonical bytes are described
+// in docs/formats.md; its signature is BIP-340 over Digest.
+type Order struct {
+	// Bank is the id of the bank that shall carry it out.
+	Bank BankID
+	// Payer is the signer's account; 0 in an Open, whose account has no number yet.
+	Payer AccountID
+	// Sequence is 0 in an Open and one more in each later order of the payer.
+	Sequence uint64
+	// Previous is the digest of the payer's previous order; zero in an Open.
+	Previous Hash
+	// Expiry is the last height of the books at which the order may be
+	// accepted; 0 means that it does not expire.
+	Expiry uint32
+	// Body says what is ordered: *Open, *Transfer, *Withdraw or *Close.
+	Body Body
+	// Signature is the payer's.
+	Signature Signature
+}
+
+// Body is what an order asks for. Only this package implements it.
+type Body interface {
+	Kind() Kind
+	append(b []byte) []byte
+}
+
+// Open makes an account for a key. Every key has at most one account, for ever.
+type Open struct{ Key Key }
+
+// Transfer pays one or many accounts of the bank under one signature: all of
+// it, or none of it.
+type Transfer struct {
+	Payments  []Payment
+	Reference []byte // free bytes for the payees, at most MaxReference; everyone can read them
+}
+
+// Payment is one payee of a transfer.
+type Payment struct {
+	Payee  AccountID
+	Amount Amount
+}
+
+// Withdraw pays coins to a script on chain in a coming settlement. Amount is
+// what the script receives; the miner's fee for its output is paid besides and
+// is at most FeeMax. Both are held from acceptance on.
+type Withdraw struct {
+	Amount Amount
+	FeeMax Amount
+	Script []byte // P2PKH, P2SH, P2WPKH, P2WSH or P2TR
+}
+
+// Close ends an account that is empty and owes nothing.
+type Close struct{}
+
+func (*Open) Kind() Kind     { return KindOpen }
+func (*Transfer) Kind() Kind { return KindTransfer }
+func (*Withdraw) Kind() Kind { return KindWithdraw }
+func (*Close) Kind() Kind    { return KindClose }
+
+func (o *Open) append(b []byte) []byte { return append(b, o.Key[:]...) }
+
+func (t *Transfer) append(b []byte) []byte {
+	b = append(b, byte(len(t.Reference)))
+	b = append(b, t.Reference...)
+	b = be.AppendUint16(b, uint16(len(t.Payments)))
+	for _, p := range t.Payments {
+		b = be.AppendUint64(b, uint64(p.Payee))
+		b = be.AppendUint64(b, uint64(p.Amount))
+	}
+	return b
+}
+
+func (w *Withdraw) append(b []byte) []byte {
+	b = be.AppendUint64(b, uint64(w.Amount))
+	b = be.AppendUint64(b, uint64(w.FeeMax))
+	b = append(b, byte(len(w.Script)))
+	return append(b, w.Script...)
+}
+
+func (*Close) append(b []byte) []byte { return b }
+
+// Total is the sum of a transfer's payments. It reports false when it passes
+// MaxAmount or a payment is out of range.
+func (t *Transfer) Total() (Amount, bool) {
+	var total Amount
+	for _, p := range t.Payments {
+		if !p.Amount.Valid() {
+			return 0, false
+		}
+		var ok bool
+		if total, ok = addAmounts(total, p.Amount); !ok {
+			return 0, false
+		}
+	}
+	return total, true
+}
+
+// Kind is the kind of the order's body.
+func (o *Order) Kind() Kind { return o.Body.Kind() }
+
+func (o *Order) appendUnsigned(b []byte) []byte {
+	b = append(b, orderVersion, byte(o.Body.Kind()))
+	b = append(b, o.Bank[:]...)
+	b = be.AppendUint64(b, uint64(o.Payer))
+	b = be.AppendUint64(b, o.Sequence)
+	b = append(b, o.Previous[:]...)
+	b = be.AppendUint32(b, o.Expiry)
+	return o.Body.append(b)
+}
+
+// AppendBinary appends the order's canonical bytes, signature included. Call
+// it only on orders that Check or DecodeOrder accepted: lengths that a format
+// cannot hold are cut short.
+func (o *Order) AppendBinary(b []byte) ([]byte, error) {
+	return append(o.appendUnsigned(b), o.Signature[:]...), nil
+}
+
+// Bytes returns the order's canonical bytes, signature included.
+func (o *Order) Bytes() []byte {
+	b, _ := o.AppendBinary(make([]byte, 0, orderPrefix+2+MaxReference+16+64))
+	return b
+}
+
+// Digest is what the payer signs and what the payer's next order names as its
+// Previous: the tagged hash "daobank/order" of the canonical bytes without the
+// signature. It identifies the order whichever valid signature it carries.
+func (o *Order) Digest() Hash {
+	var buf [orderPrefix + 256]byte
+	return tagOrder.hash(o.appendUnsigned(buf[:0]))
+}
+
+// Sign sets the order's signature.
+func (o *Order) Sign(priv *btcec.PrivateKey) error {
+	sig, err := sign(priv, o.Digest())
+	if err != nil {
+		return err
+	}
+	o.Signature = sig
+	return nil
+}
+
+// Verify checks the signature against the payer's key. Error: CodeSignature.
+func (o *Order) Verify(key Key) error {
+	if !key.Verify(o.Digest(), o.Signature) {
+		return fail(CodeSignature, "the signature is not by the key of account %s: sign with the key that opened it", o.signer())
+	}
+	return nil
+}
+
+func (o *Order) signer() string {
+	if open, ok := o.Body.(*Open); ok {
+		return "opened for " + open.Key.String()
+	}
+	return o.Payer.String()
+}
+
+// DecodeOrder reads one order that fills data exactly. It accepts canonical
+// bytes only: what it returns encodes to data again. Errors: CodeMalformed,
+// CodeOversized.
+func DecodeOrder(data []byte) (*Order, error) {
+	o, rest, err := DecodeOrderPrefix(data)
+	if err != nil {
+		return nil, err
+	}
+	if len(rest) != 0 {
+		return nil, fail(CodeMalformed, "%d bytes follow the order: send each order's canonical bytes and nothing else", len(rest))
+	}
+	return o, nil
+}
+
+// DecodeOrderPrefix reads one order off the front of data and returns what
+// follows it, so that orders can be sent one after another.
+func DecodeOrderPrefix(data []byte) (o *Order, rest []byte, err error) {
+	r := &reader{rest: data}
+	version, kind := r.u8(), Kind(r.u8())
+	if r.bad {
+		return nil, nil, fail(CodeMalformed, "the order is cut short: it has %d bytes", len(data))
+	}
+	if version != orderVersion {
+		return nil, nil, fail(CodeMalformed, "order version %d is not known here: this bank reads version %d", version, orderVersion)
+	}
+	o = &Order{Bank: r.hash(), Payer: AccountID(r.u64()), Sequence: r.u64(), Previous: r.hash(), Expiry: r.u32()}
+	if o.Body, err = decodeBody(kind, r); err != nil {
+		return nil, nil, err
+	}
+	o.Signature = r.signature()
+	if r.bad {
+		return nil, nil, fail(CodeMalformed, "the %s order is cut short or has a length beyond its limits (%d bytes)", kind, len(data))
+	}
+	return o, r.rest, nil
+}
+
+func decodeBody(kind Kind, r *reader) (Body, error) {
+	switch kind {
+	case KindOpen:
+		return &Open{Key: r.key()}, nil
+	case KindTransfer:
+		return decodeTransfer(r)
+	case KindWithdraw:
+		return &Withdraw{Amount: r.amount(), FeeMax: r.amount(), Script: r.short(maxScript)}, nil
+	case KindClose:
+		return &Close{}, nil
+	}
+	return nil, fail(CodeMalformed, "entry kind %d is not an order: members send open, transfer, withdraw or close", kind)
+}
+
+func decodeTransfer(r *reader) (Body, error) {
+	t := &Transfer{Reference: r.short(MaxReference)}
+	declared := 0
+	if len(r.rest) >= 2 && !r.bad {
+		declared = int(be.Uint16(r.rest))
+	}
+	if declared > MaxPayees {
+		return nil, fail(CodeOversized, "the transfer has %d payees: send at most %d in one order", declared, MaxPayees)
+	}
+	n := r.count16(MaxPayees, 16)
+	t.Payments = make([]Payment, n)
+	for i := range t.Payments {
+		t.Payments[i] = Payment{Payee: AccountID(r.u64()), Amount: r.amount()}
+	}
+	return t, nil
+}
+
+// SameOrder reports whether a and b are one instruction, whichever signature
+// each carries.
+func SameOrder(a, b *Order) bool {
+	return bytes.Equal(a.appendUnsigned(nil), b.appendUnsigned(nil))
+}
