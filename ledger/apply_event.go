@@ -41,7 +41,10 @@ func (s *State) applyDeposit(e *Deposit) error {
 	if e.Branch != BranchDeposit && e.Branch != BranchChange {
 		return fail(CodeEvent, "deposit %s is on branch %d, which the vault does not have", e.OutPoint, e.Branch)
 	}
-	if want := s.creditHeight(e); e.Height != want {
+	if e.Height <= s.charter.BirthHeight {
+		return fail(CodeEvent, "deposit %s is in block %d: the books begin after block %d", e.OutPoint, e.Height, s.charter.BirthHeight)
+	}
+	if want := s.creditHeight(e); int64(e.Height) != want {
 		return fail(CodeEvent, "deposit %s is in block %d and can only be credited from block %d now", e.OutPoint, e.Height, want)
 	}
 	at := position{books: s.height, height: e.Height, tx: e.TxIndex, vout: e.OutPoint.Vout}
@@ -67,7 +70,7 @@ func (s *State) creditHeight(e *Deposit) uint32 {
 	if e.TxIndex != 0 {
 		return s.height
 	}
-	return s.height - (coinbaseDepth - s.charter.Depth)
+	return s.height - (CoinbaseDepth - s.charter.Depth)
 }
 
 // creditTo is the account that a deposit belongs to. Coins for nobody, for a

@@ -36,8 +36,10 @@ type Charter struct {
 const (
 	charterVersion = 1
 	largestDust    = 546
-	coinbaseDepth  = 100 // consensus: COINBASE_MATURITY
 	maxCharterName = 64
+	// CoinbaseDepth is the number of confirmations after which consensus lets
+	// a coinbase output be spent (COINBASE_MATURITY).
+	CoinbaseDepth = 100
 )
 
 // Validate reports the first thing that makes the charter unusable.
@@ -47,8 +49,8 @@ func (c *Charter) Validate() error {
 		return fmt.Errorf("charter: the name has %d bytes, want 1 to %d", len(c.Name), maxCharterName)
 	case c.Chain.IsZero():
 		return fmt.Errorf("charter: the chain's genesis hash is missing")
-	case c.Depth < 1 || c.Depth > coinbaseDepth:
-		return fmt.Errorf("charter: depth %d, want 1 to %d confirmations", c.Depth, coinbaseDepth)
+	case c.Depth < 1 || c.Depth > CoinbaseDepth:
+		return fmt.Errorf("charter: depth %d, want 1 to %d confirmations", c.Depth, CoinbaseDepth)
 	case c.WithdrawalMin < largestDust || c.WithdrawalMin > MaxAmount:
 		return fmt.Errorf("charter: smallest withdrawal %d sat, want at least %d (the largest dust limit)", c.WithdrawalMin, largestDust)
 	}
