@@ -22,12 +22,17 @@ func (h *Hash) UnmarshalText(text []byte) error { return unhex(h[:], text) }
 // IsZero reports whether every byte is zero.
 func (h Hash) IsZero() bool { return h == Hash{} }
 
+// unhex fills dst, or returns an error and leaves it as it was.
 func unhex(dst, text []byte) error {
-	if hex.DecodedLen(len(text)) != len(dst) || len(text)%2 != 0 {
-		return fmt.Errorf("want %d hex digits, got %d", 2*len(dst), len(text))
+	if len(text) != hex.EncodedLen(len(dst)) {
+		return fmt.Errorf("want %d hex digits, got %d", hex.EncodedLen(len(dst)), len(text))
 	}
-	_, err := hex.Decode(dst, text)
-	return err
+	data, err := hex.AppendDecode(nil, text)
+	if err != nil {
+		return err
+	}
+	copy(dst, data)
+	return nil
 }
 
 // A tag separates one kind of signed or hashed bytes from every other kind.
