@@ -266,6 +266,9 @@ func decodeBody(kind Kind, r *reader) (Body, error) {
 }
 
 func decodeTransfer(r *reader) (Body, error) {
+	if len(r.rest) > 0 && r.rest[0] > MaxReference {
+		return nil, fail(CodeOversized, "the reference has %d bytes: at most %d fit", r.rest[0], MaxReference)
+	}
 	t := &Transfer{Reference: r.short(MaxReference)}
 	declared := 0
 	if len(r.rest) >= 2 && !r.bad {
