@@ -3,6 +3,7 @@ package ledger
 import (
 	"encoding/binary"
 	"fmt"
+	"unicode/utf8"
 )
 
 // BankID names a bank: the tagged hash of its charter. Every signature made
@@ -47,6 +48,8 @@ func (c *Charter) Validate() error {
 	switch {
 	case len(c.Name) == 0 || len(c.Name) > maxCharterName:
 		return fmt.Errorf("charter: the name has %d bytes, want 1 to %d", len(c.Name), maxCharterName)
+	case !utf8.ValidString(c.Name):
+		return fmt.Errorf("charter: the name is not UTF-8")
 	case c.Chain.IsZero():
 		return fmt.Errorf("charter: the chain's genesis hash is missing")
 	case c.Depth < 1 || c.Depth > CoinbaseDepth:
