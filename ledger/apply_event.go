@@ -65,12 +65,13 @@ func (s *State) applyDeposit(e *Deposit) error {
 
 // creditHeight is the height whose outputs of this deposit's kind become
 // creditable with the books' current block: the block itself, or, for a
-// coinbase, the block that consensus lets be spent at this one's depth.
-func (s *State) creditHeight(e *Deposit) uint32 {
+// coinbase, the block that consensus lets be spent at this one's depth. It is
+// below zero while no coinbase of the chain can be spent.
+func (s *State) creditHeight(e *Deposit) int64 {
 	if e.TxIndex != 0 {
-		return s.height
+		return int64(s.height)
 	}
-	return s.height - (CoinbaseDepth - s.charter.Depth)
+	return int64(s.height) - (CoinbaseDepth - int64(s.charter.Depth))
 }
 
 // creditTo is the account that a deposit belongs to. Coins for nobody, for a
@@ -181,6 +182,10 @@ func (s *State) applySettled(e *Settled) error {
 	case (e.ChangeVout == NoChange) != (s.open.Change == 0):
 		return fail(CodeEvent, "settlement %d has %d sat of change, but output %d is named for it", e.Settlement, s.open.Change, int32(e.ChangeVout))
 	}
+	change := OutPoint{TxID: e.TxID, Vout: e.ChangeVout}
+	if _, ok := s.coins[change]; ok {
+		return fail(CodeEvent, "settlement %d has the change %s, which is a coin of the vault already", e.Settlement, change)
+	}
 	for _, in := range s.open.Inputs {
 		delete(s.coins, in.OutPoint)
 	}
@@ -192,9 +197,8 @@ func (s *State) applySettled(e *Settled) error {
 	}
 	s.post(MinerFees, Vault, s.open.Fee)
 	if s.open.Change > 0 {
-		change := Coin{OutPoint: OutPoint{TxID: e.TxID, Vout: e.ChangeVout}, Amount: s.open.Change,
+		s.coins[change] = Coin{OutPoint: change, Amount: s.open.Change,
 			Branch: BranchChange, Index: e.Settlement, Height: s.height}
-		s.coins[change.OutPoint] = change
 	}
 	s.open = nil
 	return nil
