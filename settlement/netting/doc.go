@@ -1,0 +1,25 @@
+// Package netting turns the books into a Bitcoin transaction and the chain into
+// entries of the books, both as pure functions. It is shared by everyone who
+// must come to the same result: the settlement desk proposes, guardians rebuild
+// before they sign, auditors rebuild afterwards.
+//
+//	books ── Plan ──▶ ledger.Cut ── applied ──▶ ledger.OpenCut ── Build ──▶ unsigned transaction
+//	block ── Watch.Facts ──▶ ledger.Block, ledger.Deposit, ledger.Settled
+//
+// Plan decides: which coins are spent, which held withdrawals are paid, and
+// what each pays the miner. Its decision is written into the journal as a Cut.
+// Build decides nothing: from an OpenCut there is exactly one transaction, to
+// the byte, so its txid is known before anyone signs. Signatures do not change
+// it (BIP-141).
+//
+// The transaction: version 2, lock time 0, every input signalling replacement
+// (BIP-125); one output for each destination, however many withdrawals it
+// collects; change to the vault's address of branch 1 with the settlement's
+// number; one OP_RETURN that anchors the books. Inputs and outputs are sorted
+// as BIP-69 says.
+//
+// Who pays the miner: a destination's output is paid by the withdrawals that
+// share it, in equal parts, the first in order of acceptance paying one satoshi
+// more where it does not divide; the treasury pays the rest. When change would
+// be dust there is none, and the treasury pays it to the miner.
+package netting

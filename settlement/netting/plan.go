@@ -1,0 +1,167 @@
+package netting
+
+import (
+	"errors"
+	"fmt"
+
+	"github.com/daobank/daobank/ledger"
+	"github.com/daobank/daobank/taproot"
+)
+
+// Limits bounds what Plan puts into one transaction. The rest waits for the
+// next, in order of acceptance.
+type Limits struct {
+	InputsMax  int // coins spent at once
+	PayoutsMax int // withdrawals paid at once
+}
+
+// StandardLimits keep a settlement far below the 400,000 weight units of a
+// standard transaction.
+var StandardLimits = Limits{InputsMax: 500, PayoutsMax: 1000}
+
+// ErrNothingToSettle says that no withdrawal can be paid and no deposit waits
+// to be swept.
+var ErrNothingToSettle = errors.New("nothing to settle")
+
+// TreasuryError says that the treasury cannot pay its part of the fee.
+type TreasuryError struct {
+	NeedSat ledger.Amount
+	HaveSat ledger.Amount
+}
+
+func (e *TreasuryError) Error() string {
+	return fmt.Sprintf("the treasury has %d sat and the settlement's inputs, anchor and change cost %d sat: deposit to the treasury's address", e.HaveSat, e.NeedSat)
+}
+
+// Plan decides the next cut of the books at a fee rate in satoshis per 1,000
+// vbytes. It changes nothing. Errors: ErrNothingToSettle, *TreasuryError.
+func Plan(s *ledger.State, vault *taproot.Vault, feeRate int64, limits Limits) (*ledger.Cut, error) {
+	if s.Open() != nil {
+		return nil, fmt.Errorf("settlement %d is in flight", s.Open().Settlement)
+	}
+	p := &plan{feeRate: feeRate, number: s.Settlements() + 1}
+	change, err := vault.Output(taproot.Change, p.number)
+	if err != nil {
+		return nil, fmt.Errorf("change address %d: %w", p.number, err)
+	}
+	p.change = change.Script
+	p.takeCoins(s.Coins(), limits.InputsMax)
+	p.takePayouts(s.Held(), limits.PayoutsMax)
+	if len(p.payouts) == 0 && !p.sweeps {
+		return nil, ErrNothingToSettle
+	}
+	return p.cut(s.Balance(ledger.Treasury))
+}
+
+type plan struct {
+	feeRate int64
+	number  uint32
+	change  []byte // script
+
+	coins   []ledger.Coin
+	in      ledger.Amount
+	sweeps  bool // a deposit is among the coins
+	payouts []ledger.Payout
+}
+
+// takeCoins spends every coin while they fit, so that the vault is consolidated
+// on the way; beyond that the largest, so that payouts are covered first.
+func (p *plan) takeCoins(coins []ledger.Coin, max int) {
+	if len(coins) > max {
+		sortLargestFirst(coins)
+		coins = coins[:max]
+	}
+	for _, c := range coins {
+		p.coins = append(p.coins, c)
+		p.in += c.Amount
+		p.sweeps = p.sweeps || c.Branch == ledger.BranchDeposit
+	}
+}
+
+// takePayouts takes withdrawals in order of acceptance. One whose fee limit is
+// below the price of its output waits; so does one that the coins do not cover.
+func (p *plan) takePayouts(held []ledger.Payout, max int) {
+	var out ledger.Amount
+	for _, h := range held {
+		if len(p.payouts) == max {
+			return
+		}
+		if p.outputFee(h.Script) > h.FeeMax || out+h.Amount+h.FeeMax > p.in {
+			continue
+		}
+		p.payouts = append(p.payouts, h)
+		out += h.Amount
+	}
+}
+
+func (p *plan) outputFee(script []byte) ledger.Amount {
+	return OutputFee(script, p.feeRate)
+}
+
+// OutputFee is what one output of this script costs the miner, in satoshis, at
+// a rate in satoshis per 1,000 vbytes: the most that its withdrawals share.
+func OutputFee(script []byte, feeRate int64) ledger.Amount {
+	return ledger.Amount(taproot.FeeForWeight(4*taproot.OutputVBytes(script), feeRate))
+}
+
+// cut prices the plan. With change below dust there is no change output, and
+// what is left over goes to the miner.
+func (p *plan) cut(treasury ledger.Amount) (*ledger.Cut, error) {
+	shares, memberFee := p.shares()
+	var out ledger.Amount
+	for _, h := range p.payouts {
+		out += h.Amount
+	}
+	fee := p.fee(true)
+	if p.in-out-fee < ledger.Amount(taproot.DustLimit(p.change)) {
+		fee = max(p.in-out, p.fee(false))
+	}
+	if need := fee - memberFee; need > treasury || p.in < out+fee {
+		return nil, &TreasuryError{NeedSat: need, HaveSat: treasury}
+	}
+	cut := &ledger.Cut{Settlement: p.number, FeeRate: uint64(p.feeRate), Fee: fee}
+	for _, c := range p.coins {
+		cut.Inputs = append(cut.Inputs, c.OutPoint)
+	}
+	for i, h := range p.payouts {
+		cut.Payouts = append(cut.Payouts, ledger.CutPayout{Payer: h.Payer, Sequence: h.Sequence, FeeShare: shares[i]})
+	}
+	return cut, nil
+}
+
+// shares divides each output's fee among the withdrawals that share it.
+func (p *plan) shares() (shares []ledger.Amount, sum ledger.Amount) {
+	sharing := make(map[string]ledger.Amount, len(p.payouts))
+	for _, h := range p.payouts {
+		sharing[string(h.Script)]++
+	}
+	seen := make(map[string]ledger.Amount, len(sharing))
+	shares = make([]ledger.Amount, len(p.payouts))
+	for i, h := range p.payouts {
+		key := string(h.Script)
+		fee := p.outputFee(h.Script)
+		shares[i] = fee / sharing[key]
+		if seen[key] < fee%sharing[key] {
+			shares[i]++
+		}
+		seen[key]++
+		sum += shares[i]
+	}
+	return shares, sum
+}
+
+// fee prices the whole transaction with or without a change output.
+func (p *plan) fee(change bool) ledger.Amount {
+	scripts := [][]byte{anchorScript(0, ledger.Hash{})}
+	seen := make(map[string]bool, len(p.payouts))
+	for _, h := range p.payouts {
+		if key := string(h.Script); !seen[key] {
+			seen[key] = true
+			scripts = append(scripts, h.Script)
+		}
+	}
+	if change {
+		scripts = append(scripts, p.change)
+	}
+	return ledger.Amount(taproot.FeeForWeight(taproot.KeySpendWeight(len(p.coins), scripts), p.feeRate))
+}

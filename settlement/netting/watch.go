@@ -1,0 +1,122 @@
+package netting
+
+import (
+	"fmt"
+
+	"github.com/btcsuite/btcd/chaincfg/chainhash"
+	"github.com/btcsuite/btcd/wire"
+
+	"github.com/daobank/daobank/ledger"
+	"github.com/daobank/daobank/taproot"
+)
+
+// Gap is the number of addresses watched beyond the last account and the last
+// settlement: coins paid to an account before it is opened are seen and credited
+// to suspense, not lost.
+const Gap = 100
+
+// Watch recognises the vault's addresses. It is not safe for concurrent use.
+type Watch struct {
+	vault   *taproot.Vault
+	reach   [2]uint32 // addresses of each branch that are known so far
+	scripts map[[34]byte]place
+}
+
+type place struct {
+	branch ledger.Branch
+	index  uint32
+}
+
+// NewWatch watches a vault's addresses.
+func NewWatch(vault *taproot.Vault) *Watch {
+	return &Watch{vault: vault, scripts: make(map[[34]byte]place)}
+}
+
+// Extend makes the watch cover accounts and settlements up to these numbers,
+// and Gap beyond.
+func (w *Watch) Extend(accounts, settlements uint32) error {
+	for branch, count := range [2]uint32{accounts, settlements} {
+		from, to := w.reach[branch], count+Gap
+		if to <= from {
+			continue
+		}
+		scripts, err := w.vault.Scripts(taproot.Branch(branch), from, to)
+		if err != nil {
+			return fmt.Errorf("addresses %d to %d of branch %d: %w", from, to, branch, err)
+		}
+		for i, script := range scripts {
+			w.scripts[[34]byte(script)] = place{branch: ledger.Branch(branch), index: from + uint32(i)}
+		}
+		w.reach[branch] = to
+	}
+	return nil
+}
+
+func (w *Watch) find(script []byte) (place, bool) {
+	if len(script) != 34 {
+		return place{}, false
+	}
+	p, ok := w.scripts[[34]byte(script)]
+	return p, ok
+}
+
+// Facts are the entries that the books take from the block at their next
+// height: the block itself, the deposits of the coinbase that matures with it,
+// the deposits in it, and the settlement in flight if it is in it. The order is
+// the one that ledger.State demands. blocks comes from ReadBlocks.
+func (w *Watch) Facts(charter *ledger.Charter, height uint32, blocks map[uint32]*wire.MsgBlock, inFlight *Transaction) []ledger.Event {
+	block := blocks[height]
+	events := []ledger.Event{&ledger.Block{
+		Height:   height,
+		Hash:     ledger.Hash(block.BlockHash()),
+		Previous: ledger.Hash(block.Header.PrevBlock),
+	}}
+	if matured, ok := MaturedHeight(charter, height); ok {
+		events = w.deposits(events, matured, 0, blocks[matured].Transactions[0], ledger.NoChange)
+	}
+	var settled ledger.Event
+	for i, tx := range block.Transactions[1:] {
+		change := ledger.NoChange
+		if inFlight != nil && tx.TxHash() == inFlight.TxID {
+			change = inFlight.ChangeVout
+			settled = &ledger.Settled{Settlement: inFlight.Settlement, TxID: ledger.Hash(inFlight.TxID), ChangeVout: change}
+		}
+		events = w.deposits(events, height, uint32(i+1), tx, change)
+	}
+	if settled != nil {
+		events = append(events, settled)
+	}
+	return events
+}
+
+// deposits appends the outputs of a transaction that pay the vault, except the
+// change of the settlement.
+func (w *Watch) deposits(events []ledger.Event, height, txIndex uint32, tx *wire.MsgTx, change uint32) []ledger.Event {
+	var txid chainhash.Hash
+	for vout, out := range tx.TxOut {
+		p, ok := w.find(out.PkScript)
+		if !ok || uint32(vout) == change || out.Value == 0 {
+			continue
+		}
+		if txid == (chainhash.Hash{}) {
+			txid = tx.TxHash()
+		}
+		events = append(events, &ledger.Deposit{
+			OutPoint: ledger.OutPoint{TxID: ledger.Hash(txid), Vout: uint32(vout)},
+			Amount:   ledger.Amount(out.Value), Branch: p.branch, Index: p.index,
+			Height: height, TxIndex: txIndex,
+		})
+	}
+	return events
+}
+
+// MaturedHeight is the height of the block whose coinbase becomes spendable at
+// the charter's depth when the books reach height, and whether there is one
+// that is younger than the bank.
+func MaturedHeight(charter *ledger.Charter, height uint32) (uint32, bool) {
+	deeper := ledger.CoinbaseDepth - charter.Depth
+	if height <= charter.BirthHeight+deeper {
+		return 0, false
+	}
+	return height - deeper, true
+}
