@@ -1,0 +1,108 @@
+package bitcoind
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+)
+
+// btcdModule is built at the version that the importing module's go.mod names.
+const btcdModule = "github.com/btcsuite/btcd"
+
+// btcdRecipe starts a local btcd.
+func btcdRecipe(binary, rung string) recipe {
+	return recipe{kind: "btcd", source: rung + " " + binary, prepare: func(h home) (program, error) {
+		file := filepath.Join(h.dir, "btcd.conf")
+		text := fmt.Sprintf("[Application Options]\nrpcuser=%s\nrpcpass=%s\n", h.config.User, h.config.Password)
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+		argv := []string{
+			binary, "--configfile=" + file, "--regtest", "--txindex", "--notls",
+			"--datadir=" + filepath.Join(h.dir, "data"), "--logdir=" + filepath.Join(h.dir, "logs"),
+			fmt.Sprintf("--rpclisten=127.0.0.1:%d", h.port),
+			"--rpcmaxclients=1000", "--rpcmaxconcurrentreqs=200",
+			"--nolisten", "--nodnsseed", "--noonion", "--nocfilters",
+			"--rejectnonstd", // bitcoind's regtest refuses them as well
+		}
+		return &process{argv: append(argv, h.args...), dir: h.dir, log: h.log, guard: h.guard}, nil
+	}}
+}
+
+// findBtcd looks for btcd, and as a last resort builds it.
+func findBtcd(ctx context.Context, s *settings) (recipe, error) {
+	if path := os.Getenv("BTCD"); path != "" {
+		if err := executable(path); err != nil {
+			return recipe{}, fmt.Errorf("BTCD: %w", err)
+		}
+		return btcdRecipe(path, "BTCD"), nil
+	}
+	tools, err := toolsDir()
+	if err != nil {
+		return recipe{}, err
+	}
+	path := filepath.Join(tools, "btcd", "btcd")
+	if executable(path) == nil {
+		return btcdRecipe(path, ".tools"), nil
+	}
+	if err := buildBtcd(ctx, path); err != nil {
+		return recipe{}, err
+	}
+	return btcdRecipe(path, "built"), nil
+}
+
+// buildBtcd builds beside the path and renames, so that another process which
+// does the same never sees half a file.
+func buildBtcd(ctx context.Context, path string) error {
+	tool, err := exec.LookPath("go")
+	if err != nil {
+		return errors.New("no .tools/btcd/btcd, and no go in PATH to build it")
+	}
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
+		return err
+	}
+	temporary, err := os.MkdirTemp(filepath.Dir(path), "build-")
+	if err != nil {
+		return err
+	}
+	defer os.RemoveAll(temporary)
+	built := filepath.Join(temporary, "btcd")
+	output, err := exec.CommandContext(ctx, tool, "build", "-o", built, btcdModule).CombinedOutput()
+	if err != nil {
+		return fmt.Errorf("go build %s: %w: %s", btcdModule, err, strings.TrimSpace(string(output)))
+	}
+	return os.Rename(built, path)
+}
+
+// activate mines on btcd until its regtest has segwit and taproot. There they
+// are decided by votes of the blocks (BIP 9), in periods of 144: started at
+// 144, locked in at 288, active at 432. bitcoind has both from the first block.
+func (m *Miner) activate(ctx context.Context) error {
+	if !m.client.btcd || m.activated {
+		return nil
+	}
+	const period, periods = 144, 5 // one more than needed, for blocks of others that did not vote
+	for range periods {
+		var r struct {
+			Forks map[string]struct {
+				Status string `json:"status"`
+			} `json:"bip9_softforks"`
+			Blocks int `json:"blocks"`
+		}
+		if err := m.client.Call(ctx, "getblockchaininfo", &r); err != nil {
+			return err
+		}
+		if r.Forks["segwit"].Status == "active" && r.Forks["taproot"].Status == "active" {
+			m.activated = true
+			return nil
+		}
+		if _, err := m.mine(ctx, period-r.Blocks%period); err != nil {
+			return err
+		}
+	}
+	return fmt.Errorf("taproot did not activate: %w", ErrUnsupported)
+}

@@ -1,0 +1,41 @@
+package bitcoind
+
+import (
+	"fmt"
+	"os"
+	"path/filepath"
+	"strings"
+)
+
+// coreSettings are for bitcoind. They go into a file, because there a setting
+// that another version does not know is no error: corepolicy is Bitcoin
+// Knots's own and gives it Bitcoin Core's relay rules.
+var coreSettings = []string{
+	"server=1", "txindex=1", "fallbackfee=0.0002", "disablewallet=1",
+	"listen=0", "dnsseed=0", "fixedseeds=0", "discover=0", "listenonion=0", "natpmp=0",
+	"corepolicy=1",
+	"printtoconsole=1", // into the log of the package
+}
+
+// coreConfig is the text of bitcoin.conf. Settings of the network, such as the
+// port, count only in its section.
+func coreConfig(config Config, settings ...string) string {
+	lines := append([]string{
+		"regtest=1", "[regtest]",
+		"rpcuser=" + config.User, "rpcpassword=" + config.Password,
+	}, coreSettings...)
+	return strings.Join(append(lines, settings...), "\n") + "\n"
+}
+
+// coreRecipe starts a local bitcoind.
+func coreRecipe(binary, rung string) recipe {
+	return recipe{kind: "bitcoind", source: rung + " " + binary, prepare: func(h home) (program, error) {
+		file := filepath.Join(h.dir, "bitcoin.conf")
+		text := coreConfig(h.config, fmt.Sprintf("rpcport=%d", h.port))
+		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
+			return nil, err
+		}
+		argv := []string{binary, "-datadir=" + h.dir, "-conf=" + file, "-nodebuglogfile"}
+		return &process{argv: append(argv, h.args...), dir: h.dir, log: h.log, guard: h.guard}, nil
+	}}
+}

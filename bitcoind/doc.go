@@ -1,0 +1,55 @@
+// Package bitcoind starts private regtest nodes and talks to Bitcoin nodes. It
+// is for any Go program or test that handles coins and wants a real node under
+// it in a fraction of a second. It knows nothing of the rest of this module.
+//
+//	func TestPayment(t *testing.T) {
+//		node := bitcoind.Start(t)
+//		coin, err := node.Fund(t.Context(), script, 1e8) // 1 BTC to script, in the mempool
+//		...
+//		_, err = node.Mine(t.Context(), 1)               // and now in a block
+//	}
+//
+// # What it promises
+//
+// [Start] and [Open] return a node that answers, with a data directory and a
+// port of its own. They look for a node program in this order and use the
+// first that starts: the option [WithBinary] or the variable BITCOIND;
+// bitcoind in PATH; a Docker image that is already present (BITCOIND_IMAGE,
+// by default daobank/bitcoind:regtest; nothing is ever pulled);
+// .tools/bitcoind/bin/bitcoind beside go.mod (or in DAOBANK_TOOLS); and last
+// btcd, from the variable BTCD or built from the version that go.mod names.
+// [Node.Info] says which one it became; when none starts, [NoNodeError] says
+// why for each.
+//
+// Nothing is left behind. [Node.Close] stops the node and removes its
+// directory; if this process dies without calling it, even by SIGKILL, a small
+// shell which holds the other end of a pipe does both.
+//
+// [Miner] needs no wallet in the node. It keeps the coinbase keys in Go and
+// builds the blocks itself, so the same code drives bitcoind and btcd.
+//
+// [Client] works alone too, against any node that [Dial] reaches. Every method
+// takes a context first and honours it; amounts are satoshis.
+//
+// [Client.Follow] reports every connected and disconnected block, in order,
+// once each, through reorganisations and restarts of the node.
+//
+// # What happens on failure
+//
+// An answer of the node that is an error is an [*RPCError]; match it by code,
+// never by text. When no answer came, or none that can be read, the error is a
+// [*TransportError], and whether the node executed the call is unknown: the
+// package never repeats a call by itself, except where a method says that it
+// waits or follows. A wait that ends with its context says what it saw last.
+//
+// # Why not rpcclient
+//
+// The btcsuite types for blocks, transactions, scripts and keys are used
+// throughout. Its rpcclient is not: it repeats a POST whenever the transport
+// fails, so that a slow call may run twice, it takes no context, and its typed
+// results break when a field changes between versions of the node. [Client.Call]
+// is one POST over net/http, and each method decodes only the fields it needs,
+// which also leaves nothing for btcjson's result types to do.
+//
+// The package runs on Linux and other Unix systems that have a POSIX shell.
+package bitcoind

@@ -1,0 +1,243 @@
+package bitcoind
+
+import (
+	"context"
+	"errors"
+	"fmt"
+
+	"github.com/btcsuite/btcd/btcutil"
+	"github.com/btcsuite/btcd/txscript"
+	"github.com/btcsuite/btcd/wire"
+)
+
+const (
+	// fundFeeRate, in satoshis per virtual byte, is well above every default
+	// floor.
+	fundFeeRate = 10
+
+	// inputSize is the virtual size of a taproot key path input, rounded up:
+	// 41 bytes and a witness of 66, which count a quarter.
+	inputSize = 58
+
+	// minChange is the least change worth an output, in satoshis.
+	minChange = 1000
+
+	// spareCoins is how many coins the first mining for money matures, so
+	// that as many payments can be made at once without mining again.
+	spareCoins = 20
+
+	// maxDepth bounds chains of unconfirmed change. Nodes refuse the 26th.
+	maxDepth = 20
+)
+
+// minerCoin is an output that the miner can spend.
+type minerCoin struct {
+	outpoint wire.OutPoint
+	amount   int64
+	matureAt int32 // the first height of a block that may spend it; zero for change
+	depth    int   // unconfirmed transactions of the miner behind it, at most
+}
+
+// Fund pays amount to an output script and returns the coin. The payment is in
+// the mempool when Fund returns; mine a block to confirm it. When no coin of
+// the miner is mature, Fund mines first, which on a new chain is some 120
+// blocks (on btcd 432, which it needs to activate segwit and taproot).
+func (m *Miner) Fund(ctx context.Context, script []byte, amount btcutil.Amount) (wire.OutPoint, error) {
+	coins, err := m.FundMany(ctx, []*wire.TxOut{wire.NewTxOut(int64(amount), script)})
+	if err != nil {
+		return wire.OutPoint{}, err
+	}
+	return coins[0], nil
+}
+
+// FundMany is Fund for several outputs in one transaction. The coins are in the
+// order of the outputs. A node relays some 2,000 outputs at once.
+func (m *Miner) FundMany(ctx context.Context, outputs []*wire.TxOut) ([]wire.OutPoint, error) {
+	tx := wire.NewMsgTx(2)
+	var total int64
+	for i, out := range outputs {
+		if out.Value < 0 || out.Value > btcutil.MaxSatoshi-total {
+			return nil, fmt.Errorf("bitcoind: fund: output %d: amount %d out of range", i, out.Value)
+		}
+		total += out.Value
+		tx.AddTxOut(wire.NewTxOut(out.Value, out.PkScript))
+	}
+	if len(outputs) == 0 {
+		return nil, errors.New("bitcoind: fund: no outputs")
+	}
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	if err := m.pay(ctx, tx, total); err != nil {
+		return nil, fmt.Errorf("bitcoind: fund: %w", err)
+	}
+	coins := make([]wire.OutPoint, len(outputs))
+	for i := range coins {
+		coins[i] = wire.OutPoint{Hash: tx.TxHash(), Index: uint32(i)}
+	}
+	return coins, nil
+}
+
+// pay adds inputs and change to tx, signs and broadcasts it.
+func (m *Miner) pay(ctx context.Context, tx *wire.MsgTx, total int64) error {
+	if err := m.activate(ctx); err != nil {
+		return err
+	}
+	tx.AddTxOut(wire.NewTxOut(0, m.script)) // the change, filled in below
+	size := int64(tx.SerializeSize()) + 8   // with room for marker, flag and longer counts
+	coins, err := m.gather(ctx, total+size*fundFeeRate)
+	if err != nil {
+		return err
+	}
+	sum, depth := int64(0), 0
+	for _, coin := range coins {
+		sum, depth = sum+coin.amount, depth+coin.depth
+	}
+	last := len(tx.TxOut) - 1
+	fee := (size + int64(len(coins))*inputSize) * fundFeeRate
+	if change := sum - total - fee; change >= minChange {
+		tx.TxOut[last].Value = change
+	} else {
+		tx.TxOut = tx.TxOut[:last]
+	}
+	if err := m.sign(tx, coins); err != nil {
+		return err
+	}
+	err = m.client.Broadcast(ctx, tx)
+	if refused := (*RPCError)(nil); errors.As(err, &refused) {
+		return err // the coins are as they were
+	}
+	// After a lost reply the coins may be spent: never offer them again.
+	m.forget(coins)
+	if err != nil {
+		return err
+	}
+	if len(tx.TxOut) > last {
+		m.coins = append(m.coins, minerCoin{
+			outpoint: wire.OutPoint{Hash: tx.TxHash(), Index: uint32(last)},
+			amount:   tx.TxOut[last].Value,
+			depth:    depth + 1,
+		})
+	}
+	return nil
+}
+
+// gather returns coins of at least the amount and their own fees, mining until
+// there are enough.
+func (m *Miner) gather(ctx context.Context, amount int64) ([]minerCoin, error) {
+	for {
+		tip, err := m.client.Tip(ctx)
+		if err != nil {
+			return nil, err
+		}
+		coins, sum, err := m.choose(ctx, tip.Height, amount)
+		if err != nil || sum >= amount {
+			return coins, err
+		}
+		waiting := int64(0)
+		for _, coin := range m.coins {
+			waiting += coin.amount
+		}
+		n := 10
+		switch {
+		case len(m.coins) == 0:
+			n = int(m.client.params.CoinbaseMaturity) + spareCoins
+		case waiting >= amount:
+			// Enough is mined and needs only to mature or to confirm.
+		case subsidy(tip.Height+1) == 0:
+			return nil, fmt.Errorf("%w: %v wanted, %v there", ErrNoCoins, btcutil.Amount(amount), btcutil.Amount(waiting))
+		}
+		if _, err := m.mine(ctx, n); err != nil {
+			return nil, err
+		}
+	}
+}
+
+// choose picks spendable coins, confirmed ones first and oldest first, until
+// they reach the amount and the fees of their inputs. The sum it returns is
+// without those fees. It forgets coins that the chain no longer has.
+func (m *Miner) choose(ctx context.Context, height int32, amount int64) (coins []minerCoin, sum int64, err error) {
+	var gone, unconfirmed []minerCoin
+	depth := 0
+	take := func(coin minerCoin) {
+		coins, depth = append(coins, coin), depth+coin.depth
+		sum += coin.amount - inputSize*fundFeeRate
+	}
+	for _, coin := range m.coins {
+		if sum >= amount {
+			break
+		}
+		if coin.matureAt > height+1 || coin.amount <= inputSize*fundFeeRate {
+			continue
+		}
+		confirmations, err := m.confirmations(ctx, coin.outpoint)
+		switch {
+		case errors.Is(err, ErrTxNotFound):
+			gone = append(gone, coin)
+		case err != nil:
+			return nil, 0, err
+		case confirmations == 0:
+			unconfirmed = append(unconfirmed, coin)
+		default:
+			coin.depth = 0
+			take(coin)
+		}
+	}
+	for _, coin := range unconfirmed {
+		if sum < amount && depth+coin.depth < maxDepth {
+			take(coin)
+		}
+	}
+	m.forget(gone)
+	return coins, sum, nil
+}
+
+// confirmations returns those of an unspent output, or ErrTxNotFound.
+func (m *Miner) confirmations(ctx context.Context, outpoint wire.OutPoint) (int64, error) {
+	var r *struct {
+		Confirmations int64 `json:"confirmations"`
+	}
+	err := m.client.Call(ctx, "gettxout", &r, outpoint.Hash.String(), outpoint.Index, true)
+	if err != nil {
+		return 0, err
+	}
+	if r == nil {
+		return 0, fmt.Errorf("bitcoind: coin %s: %w", outpoint, ErrTxNotFound)
+	}
+	return r.Confirmations, nil
+}
+
+// forget removes coins.
+func (m *Miner) forget(coins []minerCoin) {
+	if len(coins) == 0 {
+		return
+	}
+	drop := make(map[wire.OutPoint]bool, len(coins))
+	for _, coin := range coins {
+		drop[coin.outpoint] = true
+	}
+	kept := m.coins[:0]
+	for _, coin := range m.coins {
+		if !drop[coin.outpoint] {
+			kept = append(kept, coin)
+		}
+	}
+	m.coins = kept
+}
+
+// sign spends the coins by the key path (BIP 341, BIP 86).
+func (m *Miner) sign(tx *wire.MsgTx, coins []minerCoin) error {
+	previous := txscript.NewMultiPrevOutFetcher(nil)
+	for _, coin := range coins {
+		tx.AddTxIn(wire.NewTxIn(&coin.outpoint, nil, nil))
+		previous.AddPrevOut(coin.outpoint, wire.NewTxOut(coin.amount, m.script))
+	}
+	hashes := txscript.NewTxSigHashes(tx, previous)
+	for i, coin := range coins {
+		witness, err := txscript.TaprootWitnessSignature(tx, hashes, i, coin.amount, m.script, txscript.SigHashDefault, m.key)
+		if err != nil {
+			return fmt.Errorf("sign input %d: %w", i, err)
+		}
+		tx.TxIn[i].Witness = witness
+	}
+	return nil
+}

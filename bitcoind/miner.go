@@ -1,0 +1,171 @@
+package bitcoind
+
+import (
+	"context"
+	"crypto/rand"
+	"crypto/sha256"
+	"encoding/binary"
+	"errors"
+	"fmt"
+	"sync"
+	"time"
+
+	"github.com/btcsuite/btcd/btcec/v2"
+	"github.com/btcsuite/btcd/chaincfg"
+	"github.com/btcsuite/btcd/chaincfg/chainhash"
+	"github.com/btcsuite/btcd/txscript"
+	"github.com/btcsuite/btcd/wire"
+)
+
+// Errors of Miner, for errors.Is.
+var (
+	// ErrNotRegtest: the package mines and spends on regtest only.
+	ErrNotRegtest = errors.New("chain is not regtest")
+	// ErrBlockRefused: the node did not accept a block of the miner.
+	ErrBlockRefused = errors.New("block refused")
+	// ErrNoCoins: the regtest subsidy has run out before the amount was reached.
+	ErrNoCoins = errors.New("not enough mined coins")
+)
+
+// Miner makes blocks on a regtest node and spends what they pay, with a key
+// that it holds itself: the node needs no wallet. It knows only the coins of
+// blocks that it mined. Its methods may be called from several goroutines; they
+// wait for each other.
+type Miner struct {
+	client *Client
+	key    *btcec.PrivateKey
+	script []byte // P2TR, key path, of that key
+	seed   [32]byte
+
+	mu    sync.Mutex
+	mined uint64 // blocks built, for the extra nonce
+	coins []minerCoin
+
+	activated bool // btcd: segwit and taproot are
+}
+
+// NewMiner makes a miner for a node that something else runs. The same seed
+// always gives the same key; with none the key is random. Two miners with one
+// seed on one chain can build the same coinbase twice; give each its own.
+func NewMiner(client *Client, seed []byte) (*Miner, error) {
+	if client.Network().Net != chaincfg.RegressionNetParams.Net {
+		return nil, fmt.Errorf("bitcoind: miner on %s: %w", client.Network().Name, ErrNotRegtest)
+	}
+	if seed == nil {
+		seed = make([]byte, 32)
+		rand.Read(seed) // never fails
+	}
+	m := &Miner{client: client, seed: sha256.Sum256(seed)}
+	m.key, _ = btcec.PrivKeyFromBytes(m.seed[:])
+	output := txscript.ComputeTaprootKeyNoScript(m.key.PubKey())
+	var err error
+	if m.script, err = txscript.PayToTaprootScript(output); err != nil {
+		return nil, fmt.Errorf("bitcoind: miner: %w", err)
+	}
+	return m, nil
+}
+
+// MinerScript returns the output script that the coinbases pay.
+func (m *Miner) MinerScript() []byte { return append([]byte(nil), m.script...) }
+
+// Mine adds n blocks to the active chain and returns their hashes, lowest
+// first. Each holds what the mempool held, parents before children. Block times
+// increase strictly, from the clock's; coinbases are unique. When it fails, the
+// hashes of the blocks mined until then come with the error.
+func (m *Miner) Mine(ctx context.Context, n int) ([]chainhash.Hash, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.mine(ctx, n)
+}
+
+func (m *Miner) mine(ctx context.Context, n int) ([]chainhash.Hash, error) {
+	var hashes []chainhash.Hash
+	for range n {
+		hash, err := m.mineOne(ctx)
+		if err != nil {
+			return hashes, fmt.Errorf("bitcoind: mine block %d of %d: %w", len(hashes)+1, n, err)
+		}
+		hashes = append(hashes, hash)
+	}
+	return hashes, nil
+}
+
+// mineOne mines on the tip. The tip or the mempool may change while the block
+// is being built, if someone else mines too; then it starts over.
+func (m *Miner) mineOne(ctx context.Context) (chainhash.Hash, error) {
+	const attempts = 5
+	for attempt := 1; ; attempt++ {
+		info, err := m.client.ChainInfo(ctx)
+		if err != nil {
+			return chainhash.Hash{}, err
+		}
+		pool, err := m.client.pool(ctx)
+		if err != nil {
+			return chainhash.Hash{}, err
+		}
+		txs, fees := selectTxs(pool)
+		header, _, err := m.client.Header(ctx, info.Tip.Hash)
+		if err != nil {
+			return chainhash.Hash{}, err
+		}
+		plan := m.plan(info.Tip, header, info.MedianTime)
+		plan.txs, plan.fees = txs, fees
+		hash, err := m.submit(ctx, plan)
+		if !errors.Is(err, ErrBlockRefused) || attempt == attempts {
+			return hash, err
+		}
+		tip, lookup := m.client.Tip(ctx)
+		if lookup != nil || tip == info.Tip {
+			return chainhash.Hash{}, err // nothing has changed: the block itself is at fault
+		}
+	}
+}
+
+// plan prepares an empty block on a parent.
+func (m *Miner) plan(parent Block, header *wire.BlockHeader, medianTime time.Time) blockPlan {
+	version := int32(0x20000000)
+	if m.client.btcd {
+		version |= 1<<0 | 1<<1 | 1<<2 // votes for CSV, segwit and taproot, which btcd's regtest starts without
+	}
+	m.mined++
+	return blockPlan{
+		parent:     parent,
+		version:    version,
+		bits:       header.Bits,
+		time:       blockTime(time.Now(), header.Timestamp, medianTime),
+		script:     m.script,
+		extraNonce: m.extraNonce(),
+	}
+}
+
+// extraNonce is different for each block of this miner and for each seed.
+func (m *Miner) extraNonce() []byte {
+	hash := sha256.Sum256(binary.BigEndian.AppendUint64(m.seed[:], m.mined))
+	return hash[:8]
+}
+
+// submit builds the block, gives it to the node and notes its coin.
+func (m *Miner) submit(ctx context.Context, plan blockPlan) (chainhash.Hash, error) {
+	block, err := plan.build()
+	if err != nil {
+		return chainhash.Hash{}, err
+	}
+	raw, err := encodeHex(block.Serialize)
+	if err != nil {
+		return chainhash.Hash{}, err
+	}
+	var reason *string
+	if err := m.client.Call(ctx, "submitblock", &reason, raw); err != nil {
+		return chainhash.Hash{}, err
+	}
+	if reason != nil {
+		return chainhash.Hash{}, fmt.Errorf("%w: on %s: %s", ErrBlockRefused, plan.parent, *reason)
+	}
+	coinbase := block.Transactions[0]
+	m.coins = append(m.coins, minerCoin{
+		outpoint: wire.OutPoint{Hash: coinbase.TxHash()},
+		amount:   coinbase.TxOut[0].Value,
+		matureAt: plan.parent.Height + 1 + int32(m.client.params.CoinbaseMaturity),
+	})
+	return block.BlockHash(), nil
+}

@@ -1,0 +1,326 @@
+package bitcoind
+
+import (
+	"context"
+	"crypto/rand"
+	"errors"
+	"fmt"
+	mathrand "math/rand/v2"
+	"net"
+	"os"
+	"path/filepath"
+	"sync"
+	"syscall"
+	"testing"
+	"time"
+)
+
+const (
+	startTimeout = time.Minute      // when the context sets no earlier end
+	stopTimeout  = 15 * time.Second // before a stopping node is killed
+	readyPoll    = 5 * time.Millisecond
+	minVersion   = 280000 // of bitcoind, as getnetworkinfo counts
+)
+
+// Info says what a node is.
+type Info struct {
+	Kind    string `json:"kind"`    // bitcoind, docker or btcd
+	Version string `json:"version"` // as the node calls itself
+	Source  string `json:"source"`  // the rung that found it, and its path or image
+}
+
+// String returns one line for people.
+func (i Info) String() string { return fmt.Sprintf("%s %s (%s)", i.Kind, i.Version, i.Source) }
+
+// Node is a regtest node of the caller's own. Client and Miner talk to it;
+// while it is down their calls fail with a *TransportError.
+type Node struct {
+	*Client
+	*Miner
+
+	info    Info
+	home    home
+	program program
+
+	mu     sync.Mutex // one change of the program's state at a time
+	closed bool
+}
+
+// Start is Open for a test, which fails if no node starts. The node is closed
+// when the test ends; if the test failed, it prints the end of the node's log,
+// and keeps the whole log when `go test -artifacts` is on.
+func Start(t testing.TB, options ...Option) *Node {
+	t.Helper()
+	node, err := Open(t.Context(), append([]Option{WithLogf(t.Logf)}, options...)...)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("end of the log of %s:\n%s", node.info, node.LogTail(60))
+			if log, err := os.ReadFile(node.Log()); err == nil {
+				os.WriteFile(filepath.Join(t.ArtifactDir(), "node.log"), log, 0o600)
+			}
+		}
+		if err := node.Close(); err != nil {
+			t.Errorf("close node: %v", err)
+		}
+	})
+	return node
+}
+
+// Open starts a node and returns when it answers. The context bounds the start
+// only. When no node starts, the error is a *NoNodeError.
+func Open(ctx context.Context, options ...Option) (*Node, error) {
+	s := &settings{poll: 20 * time.Millisecond, logf: func(string, ...any) {}}
+	for _, option := range options {
+		option(s)
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	failed := &NoNodeError{}
+	for _, rung := range s.ladder() {
+		recipe, err := rung.find(ctx, s)
+		if err == nil {
+			var node *Node
+			if node, err = open(ctx, s, recipe); err == nil {
+				s.logf("bitcoind: using %s", node.info)
+				return node, nil
+			}
+			s.logf("bitcoind: %s does not start: %v", recipe.source, err)
+		}
+		failed.Rungs = append(failed.Rungs, RungError{Rung: rung.name, Err: err})
+		if ctx.Err() != nil {
+			break
+		}
+	}
+	return nil, failed
+}
+
+// open starts what a recipe found. Between the choice of a port and its use by
+// the node another process may take it; then it tries again with another.
+func open(ctx context.Context, s *settings, r recipe) (*Node, error) {
+	const attempts = 5
+	for attempt := 1; ; attempt++ {
+		node, err := openOnce(ctx, s, r)
+		if err == nil {
+			return node, nil
+		}
+		var taken *portTakenError
+		if !errors.As(err, &taken) || attempt == attempts {
+			return nil, err
+		}
+	}
+}
+
+type portTakenError struct{ err error }
+
+func (e *portTakenError) Error() string { return e.err.Error() }
+func (e *portTakenError) Unwrap() error { return e.err }
+
+func openOnce(ctx context.Context, s *settings, r recipe) (node *Node, err error) {
+	dir, err := os.MkdirTemp("", "bitcoind-")
+	if err != nil {
+		return nil, err
+	}
+	guard, err := newGuard(dir)
+	if err != nil {
+		os.RemoveAll(dir)
+		return nil, err
+	}
+	node = &Node{}
+	defer func() {
+		if err == nil {
+			return
+		}
+		if node.program != nil {
+			node.kill()
+			node.program.close()
+		}
+		guard.close()
+	}()
+	port, err := freePort()
+	if err != nil {
+		return nil, err
+	}
+	node.home = home{
+		dir: dir, log: filepath.Join(dir, "node.log"), port: port, args: s.args, guard: guard,
+		config: Config{
+			URL:  fmt.Sprintf("http://127.0.0.1:%d", port),
+			User: "regtest", Password: rand.Text(), Poll: s.poll,
+		},
+	}
+	program, err := r.prepare(node.home)
+	if err != nil {
+		return nil, err
+	}
+	if err := program.start(); err != nil {
+		program.close()
+		return nil, err
+	}
+	node.program = program
+	node.Client = newClient(node.home.config)
+	if err := node.awaitReady(ctx, node.connect); err != nil {
+		return nil, err
+	}
+	if err := node.requireVersion(ctx); err != nil {
+		return nil, err
+	}
+	if node.Miner, err = NewMiner(node.Client, s.minerSeed); err != nil {
+		return nil, err
+	}
+	node.info = Info{Kind: r.kind, Version: node.Version(), Source: r.source}
+	return node, nil
+}
+
+// awaitReady asks until the node answers, and watches for its early end.
+func (n *Node) awaitReady(ctx context.Context, ask func(context.Context) error) error {
+	for {
+		err := ask(ctx)
+		if err == nil {
+			return nil
+		}
+		select {
+		case <-n.program.ended():
+			err := fmt.Errorf("%s before it answered; its log ends:\n%s", n.program.outcome(), n.LogTail(20))
+			if !portFree(n.home.port) {
+				return &portTakenError{err}
+			}
+			return err
+		default:
+		}
+		if pause(ctx, readyPoll) != nil {
+			return fmt.Errorf("%w before the node answered (%v); its log ends:\n%s", ctx.Err(), err, n.LogTail(20))
+		}
+	}
+}
+
+// requireVersion refuses a bitcoind that the package was not made for.
+func (n *Node) requireVersion(ctx context.Context) error {
+	if n.btcd {
+		return nil
+	}
+	var r struct {
+		Version int `json:"version"`
+	}
+	if err := n.Call(ctx, "getnetworkinfo", &r); err != nil {
+		return err
+	}
+	if r.Version < minVersion {
+		return fmt.Errorf("%s: older than version 28: %w", n.Version(), ErrUnsupported)
+	}
+	return nil
+}
+
+// Info says what the node is and how it was found.
+func (n *Node) Info() Info { return n.info }
+
+// Log returns the path of the node's log. It spans restarts and is removed by Close.
+func (n *Node) Log() string { return n.home.log }
+
+// Kill ends the node at once, as SIGKILL or a power cut would. Restart brings it
+// back with what it had written.
+func (n *Node) Kill() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return os.ErrClosed
+	}
+	return n.kill()
+}
+
+func (n *Node) kill() error {
+	if err := n.program.signal(syscall.SIGKILL); err != nil {
+		return fmt.Errorf("bitcoind: kill node: %w", err)
+	}
+	<-n.program.ended()
+	return nil
+}
+
+// Stop ends the node in good order. Restart brings it back.
+func (n *Node) Stop(ctx context.Context) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return os.ErrClosed
+	}
+	return n.stop(ctx)
+}
+
+func (n *Node) stop(ctx context.Context) error {
+	if err := n.program.signal(syscall.SIGTERM); err != nil {
+		return fmt.Errorf("bitcoind: stop node: %w", err)
+	}
+	select {
+	case <-n.program.ended():
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("bitcoind: stop node: %w; its log ends:\n%s", ctx.Err(), n.LogTail(20))
+	}
+}
+
+// Restart stops the node if it runs and starts it again, with the same data and
+// the same port. It returns when the node answers.
+func (n *Node) Restart(ctx context.Context) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return os.ErrClosed
+	}
+	if err := n.stop(ctx); err != nil {
+		return err
+	}
+	if err := n.program.start(); err != nil {
+		return fmt.Errorf("bitcoind: restart node: %w", err)
+	}
+	ctx, cancel := context.WithTimeout(ctx, startTimeout)
+	defer cancel()
+	answers := func(ctx context.Context) error {
+		_, err := n.Tip(ctx)
+		return err
+	}
+	if err := n.awaitReady(ctx, answers); err != nil {
+		return fmt.Errorf("bitcoind: restart node: %w", err)
+	}
+	return nil
+}
+
+// Close stops the node, or kills it when it does not stop in 15 seconds, and
+// removes its directory. A second Close does nothing.
+func (n *Node) Close() error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return nil
+	}
+	n.closed = true
+	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
+	defer cancel()
+	err := n.stop(ctx)
+	if err != nil {
+		err = errors.Join(err, n.kill())
+	}
+	n.http.CloseIdleConnections()
+	return errors.Join(err, n.program.close(), n.home.guard.close())
+}
+
+// freePort finds a port on the loopback that nobody listens on. It looks below
+// the range from which systems give ports to outgoing connections, so that a
+// node that is down for a moment finds its port again.
+func freePort() (int, error) {
+	for range 100 {
+		if port := 10_000 + mathrand.IntN(20_000); portFree(port) {
+			return port, nil
+		}
+	}
+	return 0, errors.New("bitcoind: no free port on 127.0.0.1")
+}
+
+func portFree(port int) bool {
+	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
+	if err != nil {
+		return false
+	}
+	listener.Close()
+	return true
+}

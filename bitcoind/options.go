@@ -1,0 +1,50 @@
+package bitcoind
+
+import "time"
+
+// Option changes how a node is found and started.
+type Option func(*settings)
+
+type settings struct {
+	binary    string
+	docker    bool
+	image     string
+	btcd      bool
+	args      []string
+	minerSeed []byte
+	poll      time.Duration
+	logf      func(format string, args ...any)
+}
+
+// WithBinary starts this bitcoind and looks for no other.
+func WithBinary(path string) Option { return func(s *settings) { s.binary = path } }
+
+// WithDocker starts a container of this image, which must be present, and
+// looks for no other node. An empty name means BITCOIND_IMAGE or
+// daobank/bitcoind:regtest.
+func WithDocker(image string) Option {
+	return func(s *settings) { s.docker, s.image = true, image }
+}
+
+// WithBtcd starts btcd and looks for no other node.
+func WithBtcd() Option { return func(s *settings) { s.btcd = true } }
+
+// WithArgs adds arguments to the node's command line. They override the
+// package's own settings.
+func WithArgs(args ...string) Option {
+	return func(s *settings) { s.args = append(s.args, args...) }
+}
+
+// WithMinerSeed makes the miner's key the same on every start. By default it
+// is random.
+func WithMinerSeed(seed []byte) Option { return func(s *settings) { s.minerSeed = seed } }
+
+// WithPoll sets the pause between two looks of waits and followers; the
+// default is 20 ms.
+func WithPoll(d time.Duration) Option { return func(s *settings) { s.poll = d } }
+
+// WithLogf receives one line for each thing worth telling: the node in use,
+// and each rung of the ladder that failed before it.
+func WithLogf(logf func(format string, args ...any)) Option {
+	return func(s *settings) { s.logf = logf }
+}

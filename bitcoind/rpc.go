@@ -1,0 +1,193 @@
+package bitcoind
+
+import (
+	"bytes"
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"time"
+)
+
+// Codes of RPC errors that callers meet most. Both bitcoind and btcd use them
+// unless said otherwise.
+const (
+	CodeMisc             = -1  // also btcd's answer for a height out of range
+	CodeNotFound         = -5  // no such block, transaction or address
+	CodeInvalidParameter = -8  // also bitcoind's answer for a height out of range
+	CodeVerifyError      = -25 // inputs missing or spent
+	CodeVerifyRejected   = -26 // refused by consensus or mempool rules
+	CodeAlreadyInChain   = -27 // the transaction's outputs are already in the UTXO set
+	CodeInWarmup         = -28 // the node is starting
+	CodeMethodNotFound   = -32601
+)
+
+// maxResponse bounds what one call may make this process hold: a block as hex
+// has at most 8 MB, and the verbose mempool of a full node some tens.
+const maxResponse = 128 << 20
+
+// ErrResponseTooLarge is wrapped by the TransportError of a call whose
+// response exceeded the bound (128 MiB).
+var ErrResponseTooLarge = errors.New("response too large")
+
+// ErrUnauthorized is wrapped by the TransportError of a call that the node
+// refused for its user or password.
+var ErrUnauthorized = errors.New("node refused the user or password")
+
+// RPCError is a node's answer that a call failed.
+type RPCError struct {
+	Method  string // of the call
+	Code    int    // compare by this
+	Message string // the node's text, for people: it differs between versions
+}
+
+// Error implements error.
+func (e *RPCError) Error() string {
+	return fmt.Sprintf("bitcoind: %s: %s (code %d)", e.Method, e.Message, e.Code)
+}
+
+// Is reports whether target is an RPCError with the same code.
+func (e *RPCError) Is(target error) bool {
+	other, ok := target.(*RPCError)
+	return ok && other.Code == e.Code
+}
+
+// TransportError says that no readable answer came. Whether the node executed
+// the call is unknown.
+type TransportError struct {
+	Method string // of the call
+	Status int    // of HTTP, zero when there was no response
+	Err    error
+}
+
+// Error implements error.
+func (e *TransportError) Error() string {
+	if e.Status != 0 {
+		return fmt.Sprintf("bitcoind: %s: HTTP status %d: %v", e.Method, e.Status, e.Err)
+	}
+	return fmt.Sprintf("bitcoind: %s: %v", e.Method, e.Err)
+}
+
+// Unwrap returns the cause.
+func (e *TransportError) Unwrap() error { return e.Err }
+
+// newHTTPClient makes the one client of a Client. A POST is never repeated by
+// net/http once a byte of it has been written. Idle connections are dropped
+// well before the node's own limit (-rpcservertimeout, 30 s), because a call
+// on a connection which the node is just closing is a lost reply.
+func newHTTPClient() *http.Client {
+	return &http.Client{
+		Transport: &http.Transport{
+			MaxIdleConnsPerHost: 16,
+			MaxConnsPerHost:     16, // bitcoind has 16 RPC threads; more only fill its queue
+			IdleConnTimeout:     5 * time.Second,
+		},
+		CheckRedirect: func(*http.Request, []*http.Request) error { return http.ErrUseLastResponse },
+	}
+}
+
+type rpcRequest struct {
+	Version string `json:"jsonrpc"`
+	ID      uint64 `json:"id"`
+	Method  string `json:"method"`
+	Params  []any  `json:"params"`
+}
+
+type rpcResponse struct {
+	ID     *uint64         `json:"id"`
+	Result json.RawMessage `json:"result"`
+	Error  *struct {
+		Code    int    `json:"code"`
+		Message string `json:"message"`
+	} `json:"error"`
+}
+
+// Call makes one JSON-RPC call and decodes its result into out, which may be
+// nil. It sends the request once: an error is an *RPCError when the node
+// answered with one, else a *TransportError, which wraps the context's error
+// when that ended first.
+func (c *Client) Call(ctx context.Context, method string, out any, params ...any) error {
+	if params == nil {
+		params = []any{}
+	}
+	id := c.nextID.Add(1)
+	// Version 1.0 is what bitcoind and btcd have in common.
+	body, err := json.Marshal(rpcRequest{Version: "1.0", ID: id, Method: method, Params: params})
+	if err != nil {
+		return fmt.Errorf("bitcoind: %s: encode parameters: %w", method, err)
+	}
+	status, reply, err := c.post(ctx, body)
+	if err != nil {
+		return &TransportError{Method: method, Status: status, Err: err}
+	}
+	var response rpcResponse
+	if err := json.Unmarshal(reply, &response); err != nil {
+		return &TransportError{Method: method, Status: status, Err: fmt.Errorf("unreadable response %q: %w", excerpt(reply), err)}
+	}
+	if response.ID == nil || *response.ID != id {
+		return &TransportError{Method: method, Status: status, Err: errors.New("response to another call")}
+	}
+	if response.Error != nil {
+		return &RPCError{Method: method, Code: response.Error.Code, Message: response.Error.Message}
+	}
+	if status != http.StatusOK {
+		return &TransportError{Method: method, Status: status, Err: errors.New("no error in the response")}
+	}
+	if out == nil {
+		return nil
+	}
+	if response.Result == nil {
+		return &TransportError{Method: method, Status: status, Err: errors.New("no result in the response")}
+	}
+	if err := json.Unmarshal(response.Result, out); err != nil {
+		return &TransportError{Method: method, Status: status, Err: fmt.Errorf("unexpected result %q: %w", excerpt(response.Result), err)}
+	}
+	return nil
+}
+
+// post sends one body and returns the whole response.
+func (c *Client) post(ctx context.Context, body []byte) (status int, reply []byte, err error) {
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, c.config.URL, bytes.NewReader(body))
+	if err != nil {
+		return 0, nil, err
+	}
+	request.Header.Set("Content-Type", "application/json")
+	request.SetBasicAuth(c.config.User, c.config.Password)
+	response, err := c.http.Do(request)
+	if err != nil {
+		return 0, nil, err
+	}
+	defer response.Body.Close()
+	if response.StatusCode == http.StatusUnauthorized || response.StatusCode == http.StatusForbidden {
+		return response.StatusCode, nil, ErrUnauthorized
+	}
+	reply, err = io.ReadAll(io.LimitReader(response.Body, c.maxResponse+1))
+	if err != nil {
+		return response.StatusCode, nil, err
+	}
+	if int64(len(reply)) > c.maxResponse {
+		return response.StatusCode, nil, ErrResponseTooLarge
+	}
+	return response.StatusCode, reply, nil
+}
+
+// excerpt shortens a response for an error message.
+func excerpt(b []byte) []byte {
+	const most = 80
+	if len(b) > most {
+		return b[:most]
+	}
+	return b
+}
+
+// transient reports whether an error may pass by itself: the node is away,
+// starting or overloaded. Whoever asks may repeat only calls that read.
+func transient(err error) bool {
+	var transport *TransportError
+	if errors.As(err, &transport) {
+		return !errors.Is(err, ErrUnauthorized) && !errors.Is(err, ErrResponseTooLarge)
+	}
+	return errors.Is(err, &RPCError{Code: CodeInWarmup})
+}
