@@ -29,9 +29,14 @@ func ReadBlocks(ctx context.Context, chain Blocks, charter *ledger.Charter, heig
 		if err != nil {
 			return nil, fmt.Errorf("hash of block %d: %w", h, err)
 		}
-		if blocks[h], err = chain.Block(ctx, hash); err != nil {
+		block, err := chain.Block(ctx, hash)
+		if err != nil {
 			return nil, fmt.Errorf("block %d: %w", h, err)
 		}
+		if block.BlockHash() != hash || len(block.Transactions) == 0 {
+			return nil, fmt.Errorf("block %d: the node answered %s with another or an empty block", h, hash)
+		}
+		blocks[h] = block
 	}
 	return blocks, nil
 }

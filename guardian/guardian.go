@@ -1,0 +1,257 @@
+package guardian
+
+import (
+	"bytes"
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"iter"
+	"sync"
+
+	"github.com/btcsuite/btcd/wire"
+
+	"github.com/daobank/daobank/ledger"
+	"github.com/daobank/daobank/settlement/netting"
+	"github.com/daobank/daobank/taproot"
+	"github.com/daobank/daobank/taproot/frost"
+)
+
+// Journal is where a guardian reads batches: in order, without gaps, from a
+// number on, up to the newest.
+type Journal interface {
+	Batches(ctx context.Context, from uint64) iter.Seq2[*ledger.Batch, error]
+}
+
+// Limits bound what a guardian signs, whatever the books say.
+type Limits struct {
+	FeeRateMax int64 // satoshis per 1,000 vbytes
+	FeeMax     int64 // satoshis of one transaction
+}
+
+// Config is what a guardian knows from the start. All fields are needed.
+type Config struct {
+	Share   *frost.Share
+	Group   *frost.Group
+	Vault   *taproot.Vault
+	Charter ledger.Charter
+	Journal Journal
+	Chain   netting.Blocks // the guardian's own node
+	Limits  Limits
+	Random  io.Reader // for nonces; nil means crypto/rand
+}
+
+// Guardian follows one bank and signs its settlements. It is safe for
+// concurrent use.
+type Guardian struct {
+	config Config
+
+	mu     sync.Mutex
+	books  *ledger.State
+	watch  *netting.Watch
+	reach  uint32 // accounts after the last batch that held a block
+	halted error
+	rounds map[uint32]*round // by settlement
+}
+
+// A round is what a guardian remembers between Commit and Sign.
+type round struct {
+	built  *netting.Transaction
+	nonces []*frost.SecretNonce
+}
+
+// Proposal asks for signatures on a settlement.
+type Proposal struct {
+	Settlement uint32
+	Batch      uint64 // number of the batch that its cut ended
+	Tx         []byte // serialised, unsigned
+}
+
+// ErrNotThere says that the journal does not hold the proposed cut yet.
+var ErrNotThere = errors.New("the journal does not hold the cut")
+
+// HaltError says why a guardian has stopped signing for good.
+type HaltError struct {
+	ID  frost.ID
+	Err error
+}
+
+func (e *HaltError) Error() string {
+	return fmt.Sprintf("guardian %d has stopped signing: %v", e.ID, e.Err)
+}
+
+func (e *HaltError) Unwrap() error { return e.Err }
+
+// RefusalError says why a guardian does not sign a proposal.
+type RefusalError struct {
+	ID         frost.ID
+	Settlement uint32
+	Reason     string
+}
+
+func (e *RefusalError) Error() string {
+	return fmt.Sprintf("guardian %d refuses settlement %d: %s", e.ID, e.Settlement, e.Reason)
+}
+
+// New makes a guardian with empty books.
+func New(c Config) (*Guardian, error) {
+	books, err := ledger.NewState(c.Charter)
+	if err != nil {
+		return nil, err
+	}
+	return &Guardian{config: c, books: books, watch: netting.NewWatch(c.Vault),
+		reach: books.Accounts(), rounds: make(map[uint32]*round)}, nil
+}
+
+// ID is the guardian's number in the group.
+func (g *Guardian) ID() frost.ID { return g.config.Share.ID() }
+
+// Head is the last batch that the guardian has replayed and the hash of its header.
+func (g *Guardian) Head() (batch uint64, hash ledger.Hash) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.books.Last().Number, g.books.Head()
+}
+
+// Sync replays what the journal holds beyond the guardian's books. Errors:
+// *HaltError when the history or the chain contradicts it, else the source's.
+func (g *Guardian) Sync(ctx context.Context) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.sync(ctx)
+}
+
+func (g *Guardian) sync(ctx context.Context) error {
+	if g.halted != nil {
+		return g.halted
+	}
+	for batch, err := range g.config.Journal.Batches(ctx, g.books.Last().Number+1) {
+		if err != nil {
+			return fmt.Errorf("guardian %d reads the journal: %w", g.ID(), err)
+		}
+		facts, err := g.checkFacts(ctx, batch)
+		if err != nil {
+			return fmt.Errorf("guardian %d at batch %d: %w", g.ID(), batch.Header.Number, err)
+		}
+		if err := g.books.Append(batch, ledger.CheckAll); err != nil {
+			g.halted = &HaltError{ID: g.ID(), Err: err}
+			return g.halted
+		}
+		if facts {
+			g.reach = g.books.Accounts()
+		}
+	}
+	return nil
+}
+
+// Commit is round one: the guardian brings its books up to the proposal, builds
+// the settlement itself, compares, and answers with one public nonce for each
+// input. Errors: ErrNotThere, *RefusalError, *HaltError.
+func (g *Guardian) Commit(ctx context.Context, p Proposal) ([]frost.PublicNonce, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if err := g.sync(ctx); err != nil {
+		return nil, err
+	}
+	built, err := g.examine(p)
+	if err != nil {
+		return nil, err
+	}
+	sighashes, err := built.Sighashes()
+	if err != nil {
+		return nil, err
+	}
+	g.forget(p.Settlement)
+	r := &round{built: built}
+	public := make([]frost.PublicNonce, len(sighashes))
+	for i, hash := range sighashes {
+		key := built.Signers[i].OutputKey
+		secret, nonce, err := frost.NonceGen(g.config.Random, frost.NonceParams{
+			Share: g.config.Share, Key: &key, Message: hash[:]})
+		if err != nil {
+			return nil, err
+		}
+		r.nonces, public[i] = append(r.nonces, secret), nonce
+	}
+	g.rounds[p.Settlement] = r
+	return public, nil
+}
+
+// examine rebuilds the proposed settlement and refuses one that differs.
+func (g *Guardian) examine(p Proposal) (*netting.Transaction, error) {
+	refuse := func(format string, args ...any) error {
+		return &RefusalError{ID: g.ID(), Settlement: p.Settlement, Reason: fmt.Sprintf(format, args...)}
+	}
+	open := g.books.Open()
+	if last := g.books.Last().Number; last < p.Batch {
+		return nil, fmt.Errorf("guardian %d is at batch %d of %d: %w", g.ID(), last, p.Batch, ErrNotThere)
+	}
+	if open == nil || open.Settlement != p.Settlement || open.Batch != p.Batch {
+		return nil, refuse("the books have no such cut in flight")
+	}
+	built, err := netting.Build(open, g.config.Vault)
+	if err != nil {
+		return nil, err
+	}
+	var own bytes.Buffer
+	if err := built.Tx.SerializeNoWitness(&own); err != nil {
+		return nil, err
+	}
+	switch {
+	case !bytes.Equal(own.Bytes(), p.Tx):
+		return nil, refuse("the proposed transaction is not the one that the books give (%s)", built.TxID)
+	case int64(open.FeeRate) > g.config.Limits.FeeRateMax:
+		return nil, refuse("its fee rate of %d sat per 1,000 vbytes is above the limit of %d", open.FeeRate, g.config.Limits.FeeRateMax)
+	case built.FeeSat > g.config.Limits.FeeMax:
+		return nil, refuse("its fee of %d sat is above the limit of %d sat", built.FeeSat, g.config.Limits.FeeMax)
+	}
+	return built, nil
+}
+
+// Sign is round two: one partial signature for each input, under the nonces of
+// the last Commit for this settlement, which are then gone.
+func (g *Guardian) Sign(_ context.Context, settlement uint32, signers []frost.ID, nonces []frost.AggregateNonce) ([]frost.PartialSignature, error) {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	r := g.rounds[settlement]
+	defer g.forget(settlement)
+	if g.halted != nil {
+		return nil, g.halted
+	}
+	if r == nil || len(nonces) != len(r.nonces) {
+		return nil, &RefusalError{ID: g.ID(), Settlement: settlement, Reason: "no nonces were given out for this round: begin at round one"}
+	}
+	sighashes, err := r.built.Sighashes()
+	if err != nil {
+		return nil, err
+	}
+	parts := make([]frost.PartialSignature, len(sighashes))
+	for i, hash := range sighashes {
+		session, err := frost.NewSession(g.config.Group, frost.SessionParams{Signers: signers,
+			AggregateNonce: nonces[i], Tweaks: r.built.Signers[i].Tweaks, Message: hash[:]})
+		if err != nil {
+			return nil, err
+		}
+		if parts[i], err = session.Sign(r.nonces[i], g.config.Share); err != nil {
+			return nil, err
+		}
+	}
+	return parts, nil
+}
+
+// forget wipes the nonces of a settlement that were given out and not used.
+func (g *Guardian) forget(settlement uint32) {
+	if r := g.rounds[settlement]; r != nil {
+		for _, n := range r.nonces {
+			n.Discard()
+		}
+		delete(g.rounds, settlement)
+	}
+}
+
+// serialize is the form in which a proposal carries a transaction.
+func serialize(tx *wire.MsgTx) ([]byte, error) {
+	var b bytes.Buffer
+	err := tx.SerializeNoWitness(&b)
+	return b.Bytes(), err
+}
