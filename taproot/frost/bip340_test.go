@@ -3,12 +3,34 @@ package frost
 import (
 	"encoding/csv"
 	"encoding/hex"
+	"io/fs"
 	"os"
+	"path/filepath"
 	"testing"
 )
 
 func TestVerifySignatureBIP340(t *testing.T) {
-	file, err := os.Open("testdata/bip340/test-vectors.csv")
+	found := 0
+	for _, root := range vectorRoots() {
+		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
+			if err != nil || entry.Name() != "test-vectors.csv" {
+				return err
+			}
+			found++
+			t.Run(path, func(t *testing.T) { checkBIP340(t, path) })
+			return nil
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+	if found == 0 {
+		t.Fatal("no test-vectors.csv")
+	}
+}
+
+func checkBIP340(t *testing.T, path string) {
+	file, err := os.Open(path)
 	if err != nil {
 		t.Fatal(err)
 	}

@@ -102,12 +102,11 @@ func (l *hexList) UnmarshalJSON(b []byte) error {
 }
 
 // eachVectorFile runs f over every BIP-445 file whose name starts with kind, in
-// testdata and in the folders that DAOBANK_VECTORS lists.
+// testdata and, besides, in the folders that DAOBANK_VECTORS lists.
 func eachVectorFile(t *testing.T, kind string, f func(t *testing.T, file vectorFile)) {
 	t.Helper()
 	found := 0
-	roots := append([]string{"testdata"}, filepath.SplitList(os.Getenv("DAOBANK_VECTORS"))...)
-	for _, root := range roots {
+	for _, root := range vectorRoots() {
 		err := filepath.WalkDir(root, func(path string, entry fs.DirEntry, err error) error {
 			if err != nil {
 				return err
@@ -138,6 +137,11 @@ func eachVectorFile(t *testing.T, kind string, f func(t *testing.T, file vectorF
 	if found == 0 {
 		t.Fatalf("no %s files", kind)
 	}
+}
+
+// vectorRoots are the folders that vector tests read.
+func vectorRoots() []string {
+	return append([]string{"testdata"}, filepath.SplitList(os.Getenv("DAOBANK_VECTORS"))...)
 }
 
 func isFROST(raw []byte) bool {
