@@ -1,0 +1,195 @@
+package ledger_test
+
+import (
+	"crypto/sha256"
+	"encoding/binary"
+	"strings"
+
+	"github.com/daobank/daobank/ledger"
+)
+
+// This file is a second implementation of docs/formats.md, written from the
+// page and from nothing else. It takes the package's structs as plain data and
+// calls none of its methods, so that the vectors and the property test do not
+// compare the package with itself. Its trees are the recursion of RFC 6962,
+// section 2.1; the package folds level by level.
+
+type handHash = [32]byte
+
+func u8(v byte) []byte    { return []byte{v} }
+func u16(v int) []byte    { return binary.BigEndian.AppendUint16(nil, uint16(v)) }
+func u32(v uint32) []byte { return binary.BigEndian.AppendUint32(nil, v) }
+func u64(v uint64) []byte { return binary.BigEndian.AppendUint64(nil, v) }
+
+func sat(a ledger.Amount) []byte { return u64(uint64(a)) }
+
+func concat(parts ...[]byte) (b []byte) {
+	for _, part := range parts {
+		b = append(b, part...)
+	}
+	return b
+}
+
+// handTag is the tagged hash of BIP-340.
+func handTag(name string, parts ...[]byte) handHash {
+	tag := sha256.Sum256([]byte(name))
+	return sha256.Sum256(concat(tag[:], tag[:], concat(parts...)))
+}
+
+func handCharter(c *ledger.Charter) []byte {
+	return concat(u8(1), u8(byte(len(c.Name))), []byte(c.Name), c.Chain[:], c.Operator[:],
+		u32(c.BirthHeight), c.BirthHash[:], u32(c.Depth), sat(c.WithdrawalMin))
+}
+
+// handUnsigned is an order without its signature.
+func handUnsigned(o *ledger.Order) []byte {
+	var kind byte
+	var body []byte
+	switch b := o.Body.(type) {
+	case *ledger.Open:
+		kind, body = 1, b.Key[:]
+	case *ledger.Transfer:
+		kind, body = 2, concat(u8(byte(len(b.Reference))), b.Reference, u16(len(b.Payments)))
+		for _, p := range b.Payments {
+			body = concat(body, u64(uint64(p.Payee)), sat(p.Amount))
+		}
+	case *ledger.Withdraw:
+		kind, body = 3, concat(sat(b.Amount), sat(b.FeeMax), u8(byte(len(b.Script))), b.Script)
+	case *ledger.Close:
+		kind = 4
+	}
+	return concat(u8(1), u8(kind), o.Bank[:], u64(uint64(o.Payer)), u64(o.Sequence), o.Previous[:], u32(o.Expiry), body)
+}
+
+func handDigest(o *ledger.Order) handHash { return handTag("daobank/order", handUnsigned(o)) }
+
+func handEvent(event ledger.Event) []byte {
+	switch e := event.(type) {
+	case *ledger.Block:
+		return concat(u8(1), u8(64), u32(e.Height), e.Hash[:], e.Previous[:])
+	case *ledger.Deposit:
+		return concat(u8(1), u8(65), e.OutPoint.TxID[:], u32(e.OutPoint.Vout), sat(e.Amount),
+			u8(byte(e.Branch)), u32(e.Index), u32(e.Height), u32(e.TxIndex))
+	case *ledger.Cut:
+		b := concat(u8(1), u8(66), u32(e.Settlement), u64(e.FeeRate), sat(e.Fee), u16(len(e.Inputs)))
+		for _, in := range e.Inputs {
+			b = concat(b, in.TxID[:], u32(in.Vout))
+		}
+		b = concat(b, u16(len(e.Payouts)))
+		for _, p := range e.Payouts {
+			b = concat(b, u64(uint64(p.Payer)), u64(p.Sequence), sat(p.FeeShare))
+		}
+		return b
+	case *ledger.Settled:
+		return concat(u8(1), u8(67), u32(e.Settlement), e.TxID[:], u32(e.ChangeVout))
+	}
+	return nil
+}
+
+func handHeader(h *ledger.Header) []byte {
+	return concat(u8(1), h.Bank[:], u64(h.Number), u64(h.Epoch), u64(h.Time), h.Previous[:], h.Root[:], u32(h.Count))
+}
+
+func handReceipt(r *ledger.Receipt) []byte {
+	b := concat(handHeader(&r.Header.Header), r.Header.Signature[:], u32(r.Index), u8(byte(len(r.Path))))
+	for _, h := range r.Path {
+		b = concat(b, h[:])
+	}
+	return b
+}
+
+func handLeaf(entry []byte) handHash { return handTag("daobank/entry/leaf", entry) }
+
+// split is RFC 6962's k: the largest power of two below n.
+func split(n int) int {
+	k := 1
+	for 2*k < n {
+		k *= 2
+	}
+	return k
+}
+
+func handRoot(leaves []handHash) handHash {
+	switch n := len(leaves); n {
+	case 0:
+		return handHash{}
+	case 1:
+		return leaves[0]
+	default:
+		left, right := handRoot(leaves[:split(n)]), handRoot(leaves[split(n):])
+		return handTag("daobank/entry/node", left[:], right[:])
+	}
+}
+
+// handPath is PATH(m, D[n]) of RFC 6962, section 2.1.1.
+func handPath(m int, leaves []handHash) []handHash {
+	n := len(leaves)
+	if n <= 1 {
+		return nil
+	}
+	if k := split(n); m < k {
+		return append(handPath(m, leaves[:k]), handRoot(leaves[k:]))
+	} else {
+		return append(handPath(m-k, leaves[k:]), handRoot(leaves[:k]))
+	}
+}
+
+// handSum is the sum tree over what each account is owed, in the order of the
+// accounts, which are numbered from first.
+func handSum(first uint64, owed []int64) (handHash, int64) {
+	switch n := len(owed); n {
+	case 0:
+		return handHash{}, 0
+	case 1:
+		return handTag("daobank/sum/leaf", u64(first), u64(uint64(owed[0]))), owed[0]
+	default:
+		k := split(n)
+		left, leftSum := handSum(first, owed[:k])
+		right, rightSum := handSum(first+uint64(k), owed[k:])
+		return handTag("daobank/sum/node", left[:], u64(uint64(leftSum)), right[:], u64(uint64(rightSum))), leftSum + rightSum
+	}
+}
+
+func handBooks(header handHash, accounts uint32, root handHash, sum int64) handHash {
+	return handTag("daobank/books", header[:], u32(accounts), root[:], u64(uint64(sum)))
+}
+
+// handAccount is the bech32m address of an account, after BIP-350.
+func handAccount(bank handHash, account uint64) string {
+	const charset = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
+	const constM = 0x2bc830a3
+	var words []byte
+	acc, bits := 0, 0
+	for _, b := range concat(bank[:4], u64(account)) {
+		acc, bits = acc<<8|int(b), bits+8
+		for ; bits >= 5; bits -= 5 {
+			words = append(words, byte(acc>>(bits-5))&31)
+		}
+		acc &= 1<<bits - 1
+	}
+	words = append(words, byte(acc<<(5-bits))&31)
+	polymod := func(values []byte) uint32 {
+		c := uint32(1)
+		for _, v := range values {
+			top := c >> 25
+			c = (c&0x1ffffff)<<5 ^ uint32(v)
+			for i, g := range []uint32{0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3} {
+				if top>>i&1 == 1 {
+					c ^= g
+				}
+			}
+		}
+		return c
+	}
+	expanded := []byte{3, 3, 3, 0, 'd' & 31, 'a' & 31, 'o' & 31}
+	sum := polymod(concat(expanded, words, make([]byte, 6))) ^ constM
+	for i := range 6 {
+		words = append(words, byte(sum>>(5*(5-i)))&31)
+	}
+	var text strings.Builder
+	text.WriteString("dao1")
+	for _, w := range words {
+		text.WriteByte(charset[w])
+	}
+	return text.String()
+}
