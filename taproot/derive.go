@@ -69,6 +69,18 @@ func (k *extendedKey) branch(index uint32) (branchKey, error) {
 
 // child is CKDpub of BIP-32.
 func (k *extendedKey) child(index uint32) (extendedKey, error) {
+	child, err := k.unfinishedChild(index)
+	if err != nil {
+		return extendedKey{}, err
+	}
+	child.point.ToAffine()
+	child.compress()
+	return child, nil
+}
+
+// unfinishedChild leaves the point in Jacobian form and not compressed, so that
+// many children can share one field inversion.
+func (k *extendedKey) unfinishedChild(index uint32) (extendedKey, error) {
 	if index >= hardened {
 		return extendedKey{}, fmt.Errorf("%w: index %d, must be below 2^31", ErrDerivation, index)
 	}
@@ -85,12 +97,16 @@ func (k *extendedKey) child(index uint32) (extendedKey, error) {
 	if child.point, err = addTweak(&k.point, &child.tweak); err != nil {
 		return extendedKey{}, fmt.Errorf("%w: index %d: %w", ErrDerivation, index, err)
 	}
-	child.compressed[0] = 0x02
-	if child.point.Y.IsOdd() {
-		child.compressed[0] = 0x03
-	}
-	child.point.X.PutBytesUnchecked(child.compressed[1:])
 	return child, nil
+}
+
+// compress fills in the encoding of an affine point.
+func (k *extendedKey) compress() {
+	k.compressed[0] = 0x02
+	if k.point.Y.IsOdd() {
+		k.compressed[0] = 0x03
+	}
+	k.point.X.PutBytesUnchecked(k.compressed[1:])
 }
 
 func (k *extendedKey) xOnly() [32]byte { return [32]byte(k.compressed[1:]) }
@@ -98,17 +114,27 @@ func (k *extendedKey) xOnly() [32]byte { return [32]byte(k.compressed[1:]) }
 // taproot is taproot_tweak_pubkey of BIP-341: the output key over this internal
 // key and the tweak that leads to it. An empty root is a key without scripts.
 func (k *extendedKey) taproot(root []byte) (outputKey, tweak [32]byte, err error) {
+	output, tweak, err := k.unfinishedTaproot(root)
+	if err != nil {
+		return outputKey, tweak, err
+	}
+	output.ToAffine()
+	output.X.PutBytesUnchecked(outputKey[:])
+	return outputKey, tweak, nil
+}
+
+// unfinishedTaproot leaves the output key in Jacobian form.
+func (k *extendedKey) unfinishedTaproot(root []byte) (output btcec.JacobianPoint, tweak [32]byte, err error) {
 	tweak = tapTweak(k.compressed[1:], root)
 	even := k.point
 	if even.Y.IsOdd() {
 		even.Y.Negate(1).Normalize()
 	}
-	output, err := addTweak(&even, &tweak)
+	output, err = addTweak(&even, &tweak)
 	if err != nil {
-		return outputKey, tweak, fmt.Errorf("%w: output key: %w", ErrDerivation, err)
+		return output, tweak, fmt.Errorf("%w: output key: %w", ErrDerivation, err)
 	}
-	output.X.PutBytesUnchecked(outputKey[:])
-	return outputKey, tweak, nil
+	return output, tweak, nil
 }
 
 // tapTweak is the tagged hash TapTweak of BIP-341.
@@ -121,7 +147,7 @@ func tapTweak(internalKey, root []byte) [32]byte {
 	return sha256.Sum256(b)
 }
 
-// addTweak returns p + t·G in affine form.
+// addTweak returns p + t·G, not infinity, in Jacobian form.
 func addTweak(p *btcec.JacobianPoint, tweak *[32]byte) (btcec.JacobianPoint, error) {
 	var t btcec.ModNScalar
 	if overflow := t.SetBytes(tweak); overflow != 0 {
@@ -133,7 +159,6 @@ func addTweak(p *btcec.JacobianPoint, tweak *[32]byte) (btcec.JacobianPoint, err
 	if sum.Z.IsZero() || (sum.X.IsZero() && sum.Y.IsZero()) {
 		return btcec.JacobianPoint{}, frost.ErrTweakInfinity
 	}
-	sum.ToAffine()
 	return sum, nil
 }
 

@@ -134,31 +134,6 @@ func (v *Vault) Address(b Branch, index uint32) (string, error) {
 	return address.EncodeAddress(), nil
 }
 
-// Scripts derives the scripts of indices from … to−1 at once, past the cache,
-// for scans. The error wraps ErrDerivation.
-func (v *Vault) Scripts(b Branch, from, to uint32) ([][]byte, error) {
-	key, err := v.branch(b)
-	if err != nil {
-		return nil, err
-	}
-	if from > to || to > hardened {
-		return nil, fmt.Errorf("%w: range %d to %d", ErrDerivation, from, to)
-	}
-	scripts := make([][]byte, 0, to-from)
-	for index := from; index < to; index++ {
-		child, err := key.child(index)
-		if err != nil {
-			return nil, err
-		}
-		outputKey, _, err := child.taproot(v.leaf.root)
-		if err != nil {
-			return nil, err
-		}
-		scripts = append(scripts, payToTaproot(outputKey))
-	}
-	return scripts, nil
-}
-
 func (v *Vault) branch(b Branch) (*branchKey, error) {
 	if b >= branches {
 		return nil, fmt.Errorf("%w: branch %d, must be 0 (deposit) or 1 (change)", ErrDerivation, b)
