@@ -62,10 +62,21 @@ setup_bitcoind() {
 	give_up bitcoind "install Bitcoin Core $oldest_bitcoind or newer, then: BITCOIND=/path/to/bitcoind scripts/setup"
 }
 
+# setup_bitcoind-package sees to the unpacked Debian package alone, whatever else there is: the container image is
+# made of it.
+setup_bitcoind-package() {
+	local why='' version=''
+	if ! bitcoind_from_debian; then
+		progress "Debian package bitcoin-knots: $why."
+		return 1
+	fi
+	say "Debian package $(cat "$tools/bitcoind/PACKAGE"): unpacked in .tools/bitcoind"
+}
+
 # bitcoind_from_debian sees to .tools/bitcoind.
 bitcoind_from_debian() {
 	local home=$tools/bitcoind
-	if [ -e "$home/MANIFEST" ] && check_bitcoind "$home/bin/bitcoind"; then return 0; fi
+	if [ -e "$home/MANIFEST" ] && [ -e "$home/root/usr/bin/busybox" ] && check_bitcoind "$home/bin/bitcoind"; then return 0; fi
 	debian_ready || return 1
 	local keyring mirror mirrors
 	keyring=$(keyring_of Debian) || { why="the Debian archive keyring is not installed"; return 1; }
@@ -78,19 +89,20 @@ bitcoind_from_debian() {
 }
 
 # bitcoind_from_mirror unpacks bitcoin-knots with all its libraries, libc among them: the unstable suite is newer
-# than most machines. Packages that its libraries name but a node never loads are left out.
+# than most machines. Packages that its libraries name but a node never loads are left out. busybox is the shell of
+# the container image that scripts/images makes of the same folder.
 bitcoind_from_mirror() {
 	local mirror=$1 keyring=$2 state=$tools/tmp/apt-bitcoind new=$tools/tmp/bitcoind
 	rm -rf "$state" "$new"
 	mkdir -p "$state" "$new/bin"
-	progress "bitcoind: fetching Debian's package bitcoin-knots from $mirror (20 MB, once)"
+	progress "bitcoind: fetching Debian's package bitcoin-knots from $mirror (21 MB, once)"
 	apt_private "$state" <<<"deb [signed-by=$keyring] $mirror unstable main"
 	if ! apt_run "$state" update || ! grep -qs . "$state"/lists/*_Packages*; then
 		why="no unstable suite from $mirror: $(apt_complaint "$state")"
 		return 1
 	fi
 	local packages
-	packages=$(apt_closure "$state" bitcoin-knots | grep -E '^(bitcoin-knots|lib)' |
+	packages=$(apt_closure "$state" bitcoin-knots busybox-static | grep -E '^(bitcoin-knots|busybox-static|lib.*|zlib1g)=' |
 		grep -Ev '^(libsystemd-shared|libmount1|libblkid1|libselinux1|libpcre2-8-0|libc-gconv-modules-extra)=') || {
 		why="bitcoin-knots cannot be resolved from $mirror: $(apt_complaint "$state")"
 		return 1
@@ -100,8 +112,7 @@ bitcoind_from_mirror() {
 	grep '^bitcoin-knots=' <<<"$packages" | tr = ' ' >"$new/PACKAGE"
 	bitcoind_wrappers "$new" || return 1
 	check_bitcoind "$new/bin/bitcoind" || return 1
-	rm -rf "$tools/bitcoind"
-	mv "$new" "$tools/bitcoind"
+	put_in_place "$new" "$tools/bitcoind"
 }
 
 # bitcoind_wrappers writes bin/bitcoind and bin/bitcoin-cli, which run the unpacked programs with the unpacked
@@ -149,6 +160,5 @@ btcd_from_module() {
 		why="the btcd just built does not run"
 		return 1
 	fi
-	rm -rf "$tools/btcd"
-	mv "$new" "$tools/btcd"
+	put_in_place "$new" "$tools/btcd"
 }

@@ -109,9 +109,12 @@ apt_complaint() {
 	printf '%s' "${line:-apt gave no reason}" | cut -c 1-200
 }
 
-# apt_closure prints "name=version" for package $2 and each package that it would need on an empty system.
+# apt_closure prints "name=version" for the packages named after $1 and for each that they would need on an empty
+# system.
 apt_closure() {
-	apt_run "$1" install -y --no-install-recommends --print-uris "$2" | sed -n "s/^'[^']*' \([^ ]*\)_\([^_ ]*\)_[^_ ]*\.deb .*/\1=\2/p" |
+	local state=$1
+	shift
+	apt_run "$state" install -y --no-install-recommends --print-uris "$@" | sed -n "s/^'[^']*' \([^ ]*\)_\([^_ ]*\)_[^_ ]*\.deb .*/\1=\2/p" |
 		sed 's/%3a/:/g'
 }
 

@@ -98,8 +98,7 @@ postgres_from_package() {
 	grep -E '^postgresql-[0-9]+=' <<<"$packages" | tr = ' ' >"$new/PACKAGE"
 	postgres_wrappers "$new" || return 1
 	check_postgres "$new/bin" || return 1
-	rm -rf "$tools/postgres"
-	mv "$new" "$tools/postgres"
+	put_in_place "$new" "$tools/postgres"
 }
 
 # system_sources prints the package sources of the system itself (Debian or Ubuntu), without the third parties'

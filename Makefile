@@ -1,0 +1,100 @@
+# Run "make" or "make help" for what can be done here.
+
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+.DEFAULT_GOAL := help
+MAKEFLAGS += --no-print-directory
+
+GO ?= go
+FUZZTIME ?= 30s
+# What is added to "daobank demo", for instance DEMOFLAGS=--json.
+DEMOFLAGS ?=
+# What is added to both runs of "go test", for instance TESTFLAGS=-short.
+TESTFLAGS ?=
+
+# Packages whose code runs in several goroutines, as far as they are there.
+RACE_DIRS := clearing settlement bitcoind ledger/postgres api taproot/frost
+RACE_PACKAGES = $(patsubst %,./%/...,$(wildcard $(RACE_DIRS)))
+
+step = @printf '\n==> %s\n' "$(1)"
+
+##@ Use
+
+.PHONY: help
+help: ## Show this help
+	@awk 'BEGIN { FS = ":.*## " } \
+		/^##@ / { printf "\n%s\n", substr($$0, 5) } \
+		/^[a-z-]+:.*## / { printf "  %-14s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+.PHONY: demo
+demo: setup build ## Run the whole story on a real node: deposits, payments, settlements, a crash, the audit
+	bin/daobank demo $(DEMOFLAGS)
+
+.PHONY: setup
+setup: ## Find, or install in .tools/, a Bitcoin node and a PostgreSQL
+	@scripts/setup
+
+.PHONY: build
+build: ## Build bin/daobank
+	$(GO) build -o bin/daobank ./cmd/daobank
+
+##@ Check
+
+.PHONY: test
+test: ## Check and test everything (what .ci/run does)
+	$(call step,Bitcoin node and PostgreSQL)
+	@scripts/setup
+	@scripts/images --if-missing bitcoind
+	@$(MAKE) lint
+	$(call step,Tests)
+	$(GO) test -timeout 10m $(TESTFLAGS) ./...
+	@$(MAKE) test-race
+
+.PHONY: test-race
+test-race: ## Test the packages with concurrency under the race detector
+	$(call step,Tests under the race detector)
+	@if command -v "$$($(GO) env CC)" >/dev/null; then \
+		set -x; CGO_ENABLED=1 $(GO) test -race -timeout 10m $(TESTFLAGS) $(RACE_PACKAGES); \
+	else \
+		echo "NOT RUN: the race detector needs a C compiler, and this machine has none (sudo apt-get install gcc)."; \
+	fi
+
+.PHONY: lint
+lint: verify-format verify-wasm ## Check format, go vet, staticcheck, and that ledger builds for a browser
+	$(call step,go vet)
+	$(GO) vet ./...
+	$(call step,staticcheck)
+	$(GO) tool -modfile=tools/go.mod staticcheck ./...
+
+.PHONY: verify-format
+verify-format: ## Check that gofmt would change nothing
+	$(call step,gofmt)
+	@changed=$$(gofmt -l .); if [ -n "$$changed" ]; then \
+		printf 'gofmt would change:\n%s\nWhat would help: gofmt -w .\n' "$$changed"; exit 1; fi
+
+.PHONY: verify-wasm
+verify-wasm: ## Check that the state machine builds for a browser
+	$(call step,ledger for a browser)
+	GOOS=js GOARCH=wasm $(GO) build ./ledger
+
+.PHONY: fuzz
+fuzz: ## Run each fuzz target for FUZZTIME (30s)
+	@scripts/fuzz "$(FUZZTIME)"
+
+.PHONY: bench
+bench: setup ## Run the benchmarks
+	$(GO) test -run '^$$' -bench . -benchmem ./...
+
+##@ Package and clean
+
+.PHONY: images
+images: setup ## Build the Docker images daobank/bitcoind:regtest and daobank/daobank:dev
+	@scripts/images
+
+.PHONY: clean
+clean: ## Remove what was built and the demo's data
+	rm -rf bin .demo
+
+.PHONY: distclean
+distclean: clean ## Remove also the downloaded node and PostgreSQL (.tools)
+	rm -rf .tools
