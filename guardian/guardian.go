@@ -11,6 +11,7 @@ import (
 
 	"github.com/btcsuite/btcd/wire"
 
+	"github.com/daobank/daobank/audit"
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/settlement/netting"
 	"github.com/daobank/daobank/taproot"
@@ -47,9 +48,7 @@ type Guardian struct {
 	config Config
 
 	mu     sync.Mutex
-	books  *ledger.State
-	watch  *netting.Watch
-	reach  uint32 // accounts after the last batch that held a block
+	replay *audit.Replay
 	halted error
 	rounds map[uint32]*round // by settlement
 }
@@ -95,12 +94,11 @@ func (e *RefusalError) Error() string {
 
 // New makes a guardian with empty books.
 func New(c Config) (*Guardian, error) {
-	books, err := ledger.NewState(c.Charter)
+	replay, err := audit.NewReplay(c.Charter, c.Vault, c.Chain)
 	if err != nil {
 		return nil, err
 	}
-	return &Guardian{config: c, books: books, watch: netting.NewWatch(c.Vault),
-		reach: books.Accounts(), rounds: make(map[uint32]*round)}, nil
+	return &Guardian{config: c, replay: replay, rounds: make(map[uint32]*round)}, nil
 }
 
 // ID is the guardian's number in the group.
@@ -110,7 +108,8 @@ func (g *Guardian) ID() frost.ID { return g.config.Share.ID() }
 func (g *Guardian) Head() (batch uint64, hash ledger.Hash) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	return g.books.Last().Number, g.books.Head()
+	books := g.replay.Books()
+	return books.Last().Number, books.Head()
 }
 
 // Sync replays what the journal holds beyond the guardian's books. Errors:
@@ -125,20 +124,17 @@ func (g *Guardian) sync(ctx context.Context) error {
 	if g.halted != nil {
 		return g.halted
 	}
-	for batch, err := range g.config.Journal.Batches(ctx, g.books.Last().Number+1) {
+	for batch, err := range g.config.Journal.Batches(ctx, g.replay.Books().Last().Number+1) {
 		if err != nil {
 			return fmt.Errorf("guardian %d reads the journal: %w", g.ID(), err)
 		}
-		facts, err := g.checkFacts(ctx, batch)
-		if err != nil {
-			return fmt.Errorf("guardian %d at batch %d: %w", g.ID(), batch.Header.Number, err)
-		}
-		if err := g.books.Append(batch, ledger.CheckAll); err != nil {
+		var history *ledger.HistoryError
+		switch err := g.replay.Follow(ctx, batch); {
+		case errors.As(err, &history):
 			g.halted = &HaltError{ID: g.ID(), Err: err}
 			return g.halted
-		}
-		if facts {
-			g.reach = g.books.Accounts()
+		case err != nil:
+			return fmt.Errorf("guardian %d: %w", g.ID(), err)
 		}
 	}
 	return nil
@@ -182,8 +178,9 @@ func (g *Guardian) examine(p Proposal) (*netting.Transaction, error) {
 	refuse := func(format string, args ...any) error {
 		return &RefusalError{ID: g.ID(), Settlement: p.Settlement, Reason: fmt.Sprintf(format, args...)}
 	}
-	open := g.books.Open()
-	if last := g.books.Last().Number; last < p.Batch {
+	books := g.replay.Books()
+	open := books.Open()
+	if last := books.Last().Number; last < p.Batch {
 		return nil, fmt.Errorf("guardian %d is at batch %d of %d: %w", g.ID(), last, p.Batch, ErrNotThere)
 	}
 	if open == nil || open.Settlement != p.Settlement || open.Batch != p.Batch {

@@ -1,0 +1,115 @@
+package audit
+
+import (
+	"context"
+	"fmt"
+
+	"github.com/btcsuite/btcd/wire"
+
+	"github.com/daobank/daobank/ledger"
+	"github.com/daobank/daobank/settlement/netting"
+	"github.com/daobank/daobank/taproot"
+)
+
+// Replay rebuilds the books from the journal and believes nothing of it: every
+// signature, every link of the hash chain, every rule, and every entry that was
+// taken from the chain, against the checker's own node. Guardians and auditors
+// run the same one. It is not safe for concurrent use.
+type Replay struct {
+	charter ledger.Charter
+	vault   *taproot.Vault
+	chain   netting.Blocks
+	books   *ledger.State
+	watch   *netting.Watch
+	reach   uint32 // accounts after the last batch that held a block
+}
+
+// NewReplay begins with the empty books of a bank.
+func NewReplay(charter ledger.Charter, vault *taproot.Vault, chain netting.Blocks) (*Replay, error) {
+	books, err := ledger.NewState(charter)
+	if err != nil {
+		return nil, err
+	}
+	return &Replay{charter: charter, vault: vault, chain: chain, books: books,
+		watch: netting.NewWatch(vault), reach: books.Accounts()}, nil
+}
+
+// Books is the state after the last batch. The caller must not change it.
+func (r *Replay) Books() *ledger.State { return r.books }
+
+// Follow checks the next batch and takes it into the books.
+//
+// A *ledger.HistoryError means that the journal contradicts itself, its rules
+// or a signature: the Replay is of no further use. Any other error leaves the
+// Replay where it was: a *netting.FactError when the batch differs from the
+// chain as the node shows it now, or the node's own error.
+func (r *Replay) Follow(ctx context.Context, batch *ledger.Batch) error {
+	facts, err := r.readFacts(ctx, batch)
+	if err != nil {
+		return err
+	}
+	for _, f := range facts {
+		if err := r.checkFact(f); err != nil {
+			return fmt.Errorf("batch %d: %w", batch.Header.Number, err)
+		}
+	}
+	if err := r.books.Append(batch, ledger.CheckAll); err != nil {
+		return err
+	}
+	if len(facts) > 0 {
+		r.reach = r.books.Accounts()
+	}
+	return nil
+}
+
+// A fact is what a batch took from one block of the chain, and that block.
+type fact struct {
+	recorded []ledger.Event // the Block and what follows it
+	blocks   map[uint32]*wire.MsgBlock
+}
+
+// readFacts gathers the chain's entries of a batch and the blocks that they
+// speak of. Entries that cannot be read are left to Append, which names them.
+func (r *Replay) readFacts(ctx context.Context, batch *ledger.Batch) ([]*fact, error) {
+	var facts []*fact
+	for i, raw := range batch.Entries {
+		entry, err := ledger.DecodeEntry(raw)
+		if err != nil || entry.Event == nil {
+			continue
+		}
+		switch e := entry.Event.(type) {
+		case *ledger.Block:
+			blocks, err := netting.ReadBlocks(ctx, r.chain, &r.charter, e.Height)
+			if err != nil {
+				return nil, err
+			}
+			facts = append(facts, &fact{recorded: []ledger.Event{e}, blocks: blocks})
+		case *ledger.Deposit, *ledger.Settled:
+			if len(facts) == 0 {
+				return nil, &ledger.HistoryError{Batch: batch.Header.Number, Entry: i,
+					Reason: fmt.Sprintf("a %s stands in another batch than its block", e.Kind())}
+			}
+			last := facts[len(facts)-1]
+			last.recorded = append(last.recorded, e)
+		}
+	}
+	return facts, nil
+}
+
+// checkFact compares what the batch says of a block with the block. Nothing may
+// be left out that pays an account which existed at the block before.
+func (r *Replay) checkFact(f *fact) error {
+	var inFlight *netting.Transaction
+	if open := r.books.Open(); open != nil {
+		var err error
+		if inFlight, err = netting.Build(open, r.vault); err != nil {
+			return err
+		}
+	}
+	if err := r.watch.Extend(r.reach, r.books.Settlements()); err != nil {
+		return err
+	}
+	block := f.recorded[0].(*ledger.Block)
+	want := r.watch.Facts(&r.charter, block.Height, f.blocks, inFlight)
+	return netting.CheckFacts(r.vault, f.recorded, want, f.blocks)
+}
