@@ -15,6 +15,12 @@ type Limits struct {
 	PayoutsMax int // withdrawals paid at once
 }
 
+// The most that Limits may say.
+const (
+	InputsMax  = ledger.MaxInputs
+	PayoutsMax = ledger.MaxPayouts
+)
+
 // StandardLimits keep a settlement far below the 400,000 weight units of a
 // standard transaction.
 var StandardLimits = Limits{InputsMax: 500, PayoutsMax: 1000}
