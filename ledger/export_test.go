@@ -15,3 +15,6 @@ func (s *State) Fingerprint() string {
 	}
 	return fmt.Sprintf("%+v\nopen %v %+v", books, s.open != nil, open)
 }
+
+// SumRoot folds the leaves of a sum tree, as Seal does at a cut.
+func SumRoot(leaves []SumNode) SumNode { return sumRoot(leaves) }

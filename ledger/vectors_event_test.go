@@ -1,0 +1,96 @@
+package ledger_test
+
+import (
+	"bytes"
+	"testing"
+
+	"github.com/daobank/daobank/ledger"
+)
+
+type (
+	eventVector struct {
+		Name    string         `json:"name"`
+		Kind    byte           `json:"kind"`
+		Block   *blockVector   `json:"block,omitempty"`
+		Deposit *depositVector `json:"deposit,omitempty"`
+		Cut     *cutVector     `json:"cut,omitempty"`
+		Settled *settledVector `json:"settled,omitempty"`
+		Bytes   hexBytes       `json:"bytes"`
+		Leaf    hexBytes       `json:"leaf"`
+	}
+	outPointVector struct {
+		TxID hexBytes `json:"txid_wire_order"`
+		Vout uint32   `json:"vout"`
+	}
+	blockVector struct {
+		Height   uint32   `json:"height"`
+		Hash     hexBytes `json:"hash_wire_order"`
+		Previous hexBytes `json:"previous_wire_order"`
+	}
+	depositVector struct {
+		OutPoint outPointVector `json:"outpoint"`
+		Amount   int64          `json:"amount_sat"`
+		Branch   byte           `json:"branch"`
+		Index    uint32         `json:"index"`
+		Height   uint32         `json:"height"`
+		TxIndex  uint32         `json:"tx_index"`
+	}
+	cutVector struct {
+		Settlement uint32           `json:"settlement"`
+		FeeRate    uint64           `json:"fee_rate_sat_per_kvb,string"`
+		Fee        int64            `json:"fee_sat"`
+		Inputs     []outPointVector `json:"inputs"`
+		Payouts    []payoutVector   `json:"payouts"`
+	}
+	payoutVector struct {
+		Payer    ledger.AccountID `json:"payer,string"`
+		Sequence uint64           `json:"sequence,string"`
+		FeeShare int64            `json:"fee_share_sat"`
+	}
+	settledVector struct {
+		Settlement uint32   `json:"settlement"`
+		TxID       hexBytes `json:"txid_wire_order"`
+		ChangeVout uint32   `json:"change_vout"`
+	}
+)
+
+func (v outPointVector) outPoint() ledger.OutPoint {
+	return ledger.OutPoint{TxID: ledger.Hash(v.TxID), Vout: v.Vout}
+}
+
+// event builds the event from the vector's fields.
+func (v *eventVector) event() ledger.Event {
+	switch {
+	case v.Block != nil:
+		return &ledger.Block{Height: v.Block.Height, Hash: ledger.Hash(v.Block.Hash), Previous: ledger.Hash(v.Block.Previous)}
+	case v.Deposit != nil:
+		d := v.Deposit
+		return &ledger.Deposit{OutPoint: d.OutPoint.outPoint(), Amount: ledger.Amount(d.Amount),
+			Branch: ledger.Branch(d.Branch), Index: d.Index, Height: d.Height, TxIndex: d.TxIndex}
+	case v.Cut != nil:
+		c := &ledger.Cut{Settlement: v.Cut.Settlement, FeeRate: v.Cut.FeeRate, Fee: ledger.Amount(v.Cut.Fee)}
+		for _, in := range v.Cut.Inputs {
+			c.Inputs = append(c.Inputs, in.outPoint())
+		}
+		for _, p := range v.Cut.Payouts {
+			c.Payouts = append(c.Payouts, ledger.CutPayout{Payer: p.Payer, Sequence: p.Sequence, FeeShare: ledger.Amount(p.FeeShare)})
+		}
+		return c
+	}
+	return &ledger.Settled{Settlement: v.Settled.Settlement, TxID: ledger.Hash(v.Settled.TxID), ChangeVout: v.Settled.ChangeVout}
+}
+
+func TestEventVectors(t *testing.T) {
+	for _, v := range vectors(t, "event.json", "chain event", eventVectors) {
+		t.Run(v.Name, func(t *testing.T) {
+			e := ledger.Entry{Event: v.event()}
+			leaf, hand := e.Leaf(), handLeaf(v.Bytes)
+			same(t, "bytes", v.Bytes, handEvent(v.event()), e.Bytes())
+			same(t, "leaf", v.Leaf, hand[:], leaf[:])
+			decoded, err := ledger.DecodeEntry(v.Bytes)
+			if err != nil || !bytes.Equal(decoded.Bytes(), v.Bytes) || byte(decoded.Kind()) != v.Kind {
+				t.Errorf("decoded %+v, %v", decoded, err)
+			}
+		})
+	}
+}
