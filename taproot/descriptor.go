@@ -11,11 +11,12 @@ import (
 var ErrDescriptor = errors.New("taproot: bad descriptor")
 
 // Descriptor is the whole vault as one multipath output descriptor with its
-// checksum (BIP-380, 386, 389). Bitcoin Core 28 and newer imports it watch-only.
+// checksum (BIP-380, 386, 389). A Bitcoin Core that knows BIP-389 can import it
+// watch-only; Knots 29.4 derives the same addresses.
 func (v *Vault) Descriptor() string { return v.descriptor("<0;1>") }
 
 // Descriptors are the single-path forms, deposit and change, for software that
-// does not read a multipath descriptor, as scantxoutset before Core 28.
+// does not read a multipath descriptor.
 func (v *Vault) Descriptors() [branches]string {
 	return [branches]string{v.descriptor("0"), v.descriptor("1")}
 }
