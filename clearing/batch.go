@@ -1,0 +1,77 @@
+package clearing
+
+import (
+	"cmp"
+	"slices"
+
+	"github.com/daobank/daobank/ledger"
+	"github.com/daobank/daobank/ledger/postgres"
+)
+
+// A batch is what one commit writes and what is answered after it. The
+// sequencer fills it, then the committer owns it, then the acknowledger. One
+// without entries writes nothing: it only carries answers past the commits
+// that they wait for.
+type batch struct {
+	entries  [][]byte
+	leaves   []ledger.Hash
+	refs     []ledger.OrderRef
+	opened   []postgres.Opened
+	deltas   map[ledger.AccountID]ledger.Amount
+	postings []postgres.Posting
+	closed   bool // a cut was added: nothing can follow it
+
+	orders []pendingOrder
+	after  []chan struct{} // closed when the batch is committed
+
+	header ledger.Header
+	signed ledger.SignedHeader
+	tree   *ledger.MerkleTree
+}
+
+// A pendingOrder is an order whose answer waits for the commit.
+type pendingOrder struct {
+	sub   *submission
+	it    *item
+	index int // of its entry; -1 when it was refused
+}
+
+func newBatch() *batch { return &batch{deltas: make(map[ledger.AccountID]ledger.Amount)} }
+
+func (b *batch) empty() bool { return len(b.entries) == 0 && len(b.orders) == 0 && len(b.after) == 0 }
+
+// full reports whether the batch must be committed before anything is added.
+// Refusals count as well, so that a flood of them is answered in time.
+func (b *batch) full(limit int) bool {
+	return b.closed || len(b.entries) >= limit || len(b.orders) >= 2*limit
+}
+
+// add appends an entry that the books have accepted.
+func (b *batch) add(canonical []byte, leaf ledger.Hash, ref ledger.OrderRef, effects ledger.Effects) {
+	b.entries = append(b.entries, canonical)
+	b.leaves = append(b.leaves, leaf)
+	b.refs = append(b.refs, ref)
+	for _, p := range effects.Postings {
+		b.deltas[p.Debit] -= p.Amount
+		b.deltas[p.Credit] += p.Amount
+	}
+}
+
+// commit is what the store shall write.
+func (b *batch) commit() postgres.Commit {
+	deltas := make([]postgres.Delta, 0, len(b.deltas))
+	for id, amount := range b.deltas {
+		if amount != 0 {
+			deltas = append(deltas, postgres.Delta{Account: id, Amount: amount})
+		}
+	}
+	// In the order of the table, for fewer pages at a time.
+	slices.SortFunc(deltas, func(a, b postgres.Delta) int { return cmp.Compare(a.Account, b.Account) })
+	return postgres.Commit{
+		Batch:    &ledger.Batch{Header: b.signed, Entries: b.entries},
+		Refs:     b.refs,
+		Opened:   b.opened,
+		Deltas:   deltas,
+		Postings: b.postings,
+	}
+}

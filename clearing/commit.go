@@ -1,0 +1,79 @@
+package clearing
+
+import (
+	"context"
+	"time"
+
+	"github.com/daobank/daobank/ledger"
+)
+
+// commitLimit is how long a commit may take. After it the outcome counts as
+// unknown and the engine stops, so that callers do not wait for ever on a
+// database that hangs.
+const commitLimit = 30 * time.Second
+
+// commitStage signs and writes one batch after the other, and ends at the first
+// error: nothing may be written after a batch whose outcome is not certain.
+func (e *Engine) commitStage() {
+	defer e.stages.Done()
+	defer close(e.committed)
+	for b := range e.sealed {
+		if err := e.commit(b); err != nil {
+			e.fail(err)
+			return
+		}
+		e.slot <- struct{}{}
+		e.committed <- b
+	}
+}
+
+func (e *Engine) commit(b *batch) error {
+	if len(b.entries) == 0 {
+		return nil
+	}
+	signed, err := b.header.Sign(e.config.Operator)
+	if err != nil {
+		return err
+	}
+	b.signed = signed
+	ctx, cancel := context.WithTimeout(e.stop, commitLimit)
+	defer cancel()
+	if err := e.config.Store.Commit(ctx, b.commit()); err != nil {
+		return err
+	}
+	e.stats.batches.Add(1)
+	select {
+	case e.nudge <- struct{}{}:
+	default: // the projector has one to see already
+	}
+	return nil
+}
+
+// acknowledge answers what rests on the batches that are on disk.
+func (e *Engine) acknowledge() {
+	defer e.stages.Done()
+	for b := range e.committed {
+		for i := 0; i < len(b.orders); {
+			sub, first := b.orders[i].sub, i
+			for ; i < len(b.orders) && b.orders[i].sub == sub; i++ {
+				e.answer(b, &b.orders[i])
+			}
+			sub.done(i - first)
+		}
+		for _, done := range b.after {
+			close(done)
+		}
+	}
+}
+
+func (e *Engine) answer(b *batch, p *pendingOrder) {
+	p.it.answer.given = true
+	if p.index < 0 {
+		if p.it.answer.repeats == (ledger.OrderRef{}) {
+			e.stats.refuse(ledger.CodeOf(p.it.answer.err))
+		}
+		return
+	}
+	e.stats.accepted.Add(1)
+	p.it.answer.acceptance.Receipt = ledger.Receipt{Header: b.signed, Index: uint32(p.index), Path: b.tree.Path(p.index)}
+}

@@ -1,0 +1,46 @@
+// Package clearing makes payments between members instant and durable: it is
+// the one writer of a bank's books. Package api and package settlement call it;
+// nobody else changes a balance.
+//
+//	Submit, SubmitMany                       Record, View
+//	      │ bounded queue, or ErrBusy              │
+//	      ├──────────────┐                         │
+//	      │ in order     ▼                         │
+//	      │        verify: all cores               │
+//	      ▼              │                         ▼
+//	┌────────────────────▼──────────────────────────────┐
+//	│ sequence: one goroutine, the ledger.State in       │  gathers and applies batch k+1
+//	│ memory; accepts or refuses, fills the open batch   │
+//	└──────────────┬─────────────────────────────────────┘
+//	               ▼ one batch at a time
+//	       commit: header signed, one PostgreSQL Tx           writes batch k
+//	               ▼ COMMIT returned
+//	       acknowledge: receipts, answers, views              answers batch k
+//	               ▼ nudge
+//	       project: members' history, outside the way
+//
+// # What it promises
+//
+// An answer, whether receipt, refusal or view, is given only after everything
+// that it rests on is on disk. Orders are taken in the order in which they
+// arrived. A batch is as large as what arrived while the one before it was
+// being written: a lone order is committed at once, many share one commit.
+//
+// An order is carried out once at most. Sending an accepted order again gives
+// its first answer, at any later time and after any restart; another order
+// at its sequence number is refused.
+//
+// # What happens on failure
+//
+//	queue full               ErrBusy at once; nothing changed
+//	any error of COMMIT      the engine stops; whoever waits gets ErrStopped
+//	another engine started   this one is fenced: it can commit no more and stops
+//	the process dies         what was answered is on disk; Open replays it
+//
+// A stopped engine never continues: what it holds in memory may be ahead of
+// the journal. Open another one; it reads the truth. A client that got
+// ErrStopped sends the same order again and learns its outcome.
+//
+// An engine that was replaced while idle finds out within a second. Until then
+// its views may be older than what the new engine accepted.
+package clearing

@@ -1,0 +1,71 @@
+package clearing
+
+import (
+	"context"
+	"errors"
+	"time"
+
+	"github.com/daobank/daobank/ledger/postgres"
+)
+
+// Pauses of the followers.
+const (
+	projectRetry = time.Second // after a failed step of the projection
+	leaseCheck   = time.Second // between two looks at the lease
+)
+
+// project follows the journal and derives the members' history. No payment
+// waits for it: a step that fails is taken again.
+func (e *Engine) project(ctx context.Context) {
+	defer e.followers.Done()
+	for {
+		position, newest, err := e.config.Store.Project(ctx)
+		switch {
+		case ctx.Err() != nil:
+			return
+		case err != nil:
+			e.log.Warn("the members' history lags", "error", err)
+			if !pause(ctx, projectRetry) {
+				return
+			}
+		case position >= newest:
+			select {
+			case <-e.nudge:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}
+}
+
+// watchLease stops an engine that was replaced while it had nothing to commit,
+// so that it does not show old books for long.
+func (e *Engine) watchLease(ctx context.Context) {
+	defer e.followers.Done()
+	for pause(ctx, leaseCheck) {
+		epoch, holder, err := e.config.Store.Lease(ctx)
+		if err != nil {
+			if ctx.Err() == nil && !errors.Is(err, context.Canceled) {
+				e.log.Warn("cannot see the lease", "error", err)
+			}
+			continue
+		}
+		if epoch != e.epoch {
+			e.log.Error("another engine has taken over", "epoch", epoch, "holder", holder)
+			e.fail(postgres.ErrFenced)
+			return
+		}
+	}
+}
+
+// pause waits for d and reports false when ctx ended first.
+func pause(ctx context.Context, d time.Duration) bool {
+	timer := time.NewTimer(d)
+	defer timer.Stop()
+	select {
+	case <-timer.C:
+		return true
+	case <-ctx.Done():
+		return false
+	}
+}

@@ -1,0 +1,70 @@
+package clearing
+
+import (
+	"context"
+	"errors"
+	"runtime"
+
+	"github.com/daobank/daobank/ledger"
+)
+
+// errClosed is the cause with which a graceful end stops what still runs.
+var errClosed = errors.New("closed")
+
+func newEngine(config Config, epoch uint64, state *ledger.State) *Engine {
+	e := &Engine{
+		config:    config,
+		bank:      config.Charter.ID(),
+		epoch:     epoch,
+		log:       config.Log.With("epoch", epoch),
+		verify:    verifyEach,
+		intake:    make(chan *submission, config.QueueMax),
+		verifying: make(chan job, config.QueueMax),
+		control:   make(chan any),
+		slot:      make(chan struct{}, 1),
+		sealed:    make(chan *batch, 1),
+		committed: make(chan *batch, 1),
+		nudge:     make(chan struct{}, 1),
+		lookups:   make(chan struct{}, lookupsMax),
+		done:      make(chan struct{}),
+		state:     state,
+		stats:     counters{refused: make(map[ledger.Code]uint64)},
+	}
+	e.stop, e.fail = context.WithCancelCause(context.Background())
+	e.slot <- struct{}{}
+	for id := ledger.FirstMember; id < ledger.AccountID(state.Accounts()); id++ {
+		if account, ok := state.Account(id); ok {
+			e.directory.add(account.Key)
+		}
+	}
+	return e
+}
+
+// start runs the stages and sees to their end.
+func (e *Engine) start() {
+	verifiers := runtime.GOMAXPROCS(0)
+	e.stages.Add(3 + verifiers)
+	go e.sequence()
+	go e.commitStage()
+	go e.acknowledge()
+	for range verifiers {
+		go e.verifyStage()
+	}
+	e.followers.Add(2)
+	go e.project(e.stop)
+	go e.watchLease(e.stop)
+	go e.supervise()
+	e.log.Info("the clearing engine is open", "bank", e.bank, "batch", e.state.Last().Number)
+}
+
+// supervise waits for the end of all stages. Only then waiting callers may look
+// at answers that were given at the last moment.
+func (e *Engine) supervise() {
+	e.stages.Wait()
+	e.fail(errClosed) // keeps the first cause, if there is one
+	if err := context.Cause(e.stop); !errors.Is(err, errClosed) {
+		e.err = err
+		e.log.Error("the clearing engine stopped", "error", err)
+	}
+	close(e.done)
+}
