@@ -107,13 +107,14 @@ func (c *Client) connect(ctx context.Context) error {
 	if !errors.Is(err, &RPCError{Code: CodeMisc}) && !errors.Is(err, &RPCError{Code: CodeMethodNotFound}) {
 		return err
 	}
-	var parts map[string]struct {
-		Version string `json:"versionstring"`
+	var btcd struct {
+		Version int `json:"version"` // two digits each for minor and patch, and two more
 	}
-	if err := c.Call(ctx, "version", &parts); err != nil {
+	if err := c.Call(ctx, "getinfo", &btcd); err != nil {
 		return err
 	}
-	c.btcd, c.version = true, "btcd:"+parts["btcd"].Version
+	v := btcd.Version
+	c.btcd, c.version = true, fmt.Sprintf("btcd:%d.%d.%d", v/1_000_000, v/10_000%100, v/100%100)
 	return nil
 }
 
@@ -175,6 +176,12 @@ func (c *Client) ChainInfo(ctx context.Context) (ChainInfo, error) {
 func (c *Client) Tip(ctx context.Context) (Block, error) {
 	info, err := c.ChainInfo(ctx)
 	return info.Tip, err
+}
+
+// Height returns the height of the active chain's tip.
+func (c *Client) Height(ctx context.Context) (int32, error) {
+	tip, err := c.Tip(ctx)
+	return tip.Height, err
 }
 
 // BlockHash returns the hash of the active chain's block at a height, or
