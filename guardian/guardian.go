@@ -252,3 +252,8 @@ func serialize(tx *wire.MsgTx) ([]byte, error) {
 	err := tx.SerializeNoWitness(&b)
 	return b.Bytes(), err
 }
+
+// DefaultLimits refuse a fee rate above 1,000 sat/vB and a fee above 0.05 BTC.
+func DefaultLimits() Limits {
+	return Limits{FeeRateMax: 1_000_000, FeeMax: 5_000_000}
+}

@@ -86,7 +86,7 @@ func (d *Desk) takeBlock(ctx context.Context, v chainView, height uint32) error 
 	}
 	events := d.watch.Facts(&v.charter, height, blocks, f.built)
 	if _, settles := events[len(events)-1].(*ledger.Settled); settles && f.stage != StageMined {
-		if err := d.record(ctx, f, postgres.Step{Step: stepMined, Height: height}); err != nil {
+		if err := d.record(ctx, f, postgres.Step{Step: stepMined, Height: &height}); err != nil {
 			return err
 		}
 	}

@@ -80,13 +80,11 @@ func (d *Desk) status(ctx context.Context, n uint32, f *flight) (Status, error) 
 				return s, fmt.Errorf("settlement %d, step signed: %w", n, err)
 			}
 			s.Payouts, s.Destinations, s.FeeSat, s.VSize, s.Batch = sum.Payouts, sum.Destinations, sum.FeeSat, sum.VSize, sum.Batch
-			if id, err := chainhash.NewHash(step.TxID); err == nil {
-				s.TxID = id.String()
-			}
+			s.TxID = chainhash.Hash(*step.TxID).String()
 		case stepRefused:
 			s.Refused = step.Detail
 		case stepMined:
-			s.Height = step.Height
+			s.Height = *step.Height
 		case stepReturned:
 			s.Height = 0
 		}

@@ -132,7 +132,7 @@ func (d *Desk) mined(ctx context.Context, f *flight) (Event, error) {
 	if err != nil || height == 0 {
 		return "", err
 	}
-	return EventInBlock, d.record(ctx, f, postgres.Step{Step: stepMined, Height: height})
+	return EventInBlock, d.record(ctx, f, postgres.Step{Step: stepMined, Height: &height})
 }
 
 // watchDepth waits until catchUp posts the settlement, and notices when its
@@ -175,8 +175,8 @@ func (d *Desk) find(ctx context.Context, t *netting.Transaction) (uint32, error)
 }
 
 func (d *Desk) record(ctx context.Context, f *flight, s postgres.Step) error {
-	s.Settlement, s.Ordinal = f.number(), len(f.steps)
-	s.TxID = f.built.TxID[:]
+	txid := ledger.Hash(f.built.TxID)
+	s.Settlement, s.Ordinal, s.TxID = f.number(), uint32(len(f.steps)+1), &txid
 	if err := d.Store.AppendStep(ctx, d.Engine.Epoch(), s); err != nil {
 		return fmt.Errorf("settlement %d, step %s: %w", f.number(), s.Step, err)
 	}

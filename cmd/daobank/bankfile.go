@@ -1,0 +1,47 @@
+package main
+
+import (
+	"bytes"
+	"encoding/json"
+	"fmt"
+	"os"
+
+	"github.com/daobank/daobank/ledger"
+	"github.com/daobank/daobank/taproot"
+)
+
+// bankFile is all that an auditor needs besides a node and the journal. It is
+// public.
+type bankFile struct {
+	Charter ledger.Charter `json:"charter"`
+	Policy  taproot.Policy `json:"policy"`
+}
+
+func readBankFile(path string) (bankFile, error) {
+	var f bankFile
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return f, fmt.Errorf("the bank's public file: %w", err)
+	}
+	d := json.NewDecoder(bytes.NewReader(raw))
+	d.DisallowUnknownFields()
+	if err := d.Decode(&f); err != nil {
+		return f, fmt.Errorf("%s: %w", path, err)
+	}
+	if err := f.Charter.Validate(); err != nil {
+		return f, fmt.Errorf("%s: %w", path, err)
+	}
+	if err := f.Policy.Validate(); err != nil {
+		return f, fmt.Errorf("%s: %w", path, err)
+	}
+	return f, nil
+}
+
+// writeBankFile writes a new file and makes it durable.
+func writeBankFile(path string, f bankFile) error {
+	raw, err := json.MarshalIndent(f, "", "  ")
+	if err != nil {
+		return err
+	}
+	return writeFile(path, append(raw, '\n'), 0o644)
+}
