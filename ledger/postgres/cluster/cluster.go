@@ -94,9 +94,7 @@ func openOwn(ctx context.Context, o options) (server, error) {
 	if o.dir != "" {
 		found = matching(found, o.dir)
 	}
-	for _, err := range missing {
-		failed.add("installed programs", err)
-	}
+	failed.Tried = append(failed.Tried, missing...)
 	for _, p := range found {
 		s, err := openPrivate(ctx, p, o)
 		if err == nil {
@@ -128,8 +126,8 @@ func (c *Cluster) URL(database string) string { return c.server.url(database) }
 // Kill ends the server and all its processes by SIGKILL, as a crash would, and returns when they are gone.
 func (c *Cluster) Kill() error { return c.server.kill() }
 
-// Restart starts the server after Kill, or stops it in order and starts it again, and returns when it answers.
-// Ask URL again afterwards: under Docker the port may have changed.
+// Restart starts the server after Kill, or stops it in order and starts it again, and returns when it answers. Its
+// URLs stay the same, except with WithTCP, where the port changes.
 func (c *Cluster) Restart(ctx context.Context) error { return c.server.restart(ctx) }
 
 // Close stops a server that Open started, and removes it if it was temporary. It may be called twice.

@@ -20,7 +20,8 @@
 // # What happens on failure
 //
 // When the process that opened the cluster ends without [Cluster.Close], even by SIGKILL, a watchdog (a shell that
-// waits on a pipe which only that process holds open) stops the server and removes its folder if it was temporary.
+// waits on a pipe which only that process holds open) stops the server and removes its folder if it was temporary;
+// under Docker the engine removes the container, because its input has ended.
 // A kept folder ([WithDir]) can be opened again at once: Open waits until the watchdog is done, and PostgreSQL
 // recovers from its log. Two processes cannot open one folder: the second gets [ErrInUse].
 //

@@ -24,6 +24,16 @@ func playRole(role string) int {
 	if dir := os.Getenv("CLUSTER_TEST_DIR"); dir != "" {
 		opts = append(opts, WithDir(dir))
 	}
+	if role == "docker" {
+		s, err := openDocker(ctx, options{})
+		if err != nil {
+			fmt.Println(err)
+			return 1
+		}
+		fmt.Printf("%s\t%d\t%s\n", s.id, 0, s.url("postgres"))
+		_, _ = io.Copy(io.Discard, os.Stdin)
+		return 0
+	}
 	c, err := Open(ctx, opts...)
 	if err != nil {
 		fmt.Println(err)

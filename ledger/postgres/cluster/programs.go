@@ -57,7 +57,8 @@ type programs struct {
 }
 
 // findPrograms returns what can be used, installed ones first, the newest first, and why the others cannot.
-func findPrograms(ctx context.Context) (found []programs, missing []error) {
+func findPrograms(ctx context.Context) (found []programs, missing []Attempt) {
+	const installed = "installed programs"
 	seen := map[string]bool{}
 	for _, dir := range installedDirs(ctx) {
 		if seen[dir] {
@@ -66,24 +67,25 @@ func findPrograms(ctx context.Context) (found []programs, missing []error) {
 		seen[dir] = true
 		p, err := inspect(ctx, dir)
 		if err != nil {
-			missing = append(missing, err)
+			missing = append(missing, Attempt{installed, err})
 			continue
 		}
 		found = append(found, p)
 	}
 	slices.SortStableFunc(found, func(a, b programs) int { return cmp.Compare(b.major, a.major) })
 	if len(found)+len(missing) == 0 {
-		missing = append(missing, errors.New("neither PATH nor pg_config nor /usr/lib/postgresql leads to initdb and postgres"))
+		err := errors.New("neither PATH nor pg_config nor /usr/lib/postgresql leads to initdb and postgres")
+		missing = append(missing, Attempt{installed, err})
 	}
 
 	tools, err := toolsDir()
 	if err != nil {
-		return found, append(missing, err)
+		return found, append(missing, Attempt{".tools/postgres", err})
 	}
 	home := filepath.Join(tools, "postgres")
 	p, err := inspect(ctx, filepath.Join(home, "bin"))
 	if err != nil {
-		return found, append(missing, err)
+		return found, append(missing, Attempt{".tools/postgres", err})
 	}
 	p.unpacked = home
 	return append(found, p), missing
