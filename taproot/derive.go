@@ -49,9 +49,6 @@ type extendedKey struct {
 	tweak      [32]byte // what was added to the parent
 }
 
-// branchKey is an extendedKey of depth one.
-type branchKey struct{ extendedKey }
-
 func newExtendedKey(key frost.PublicKey) (*extendedKey, error) {
 	parsed, err := btcec.ParsePubKey(key[:])
 	if err != nil {
@@ -60,11 +57,6 @@ func newExtendedKey(key frost.PublicKey) (*extendedKey, error) {
 	k := &extendedKey{compressed: key, chainCode: syntheticChainCode}
 	parsed.AsJacobian(&k.point)
 	return k, nil
-}
-
-func (k *extendedKey) branch(index uint32) (branchKey, error) {
-	child, err := k.child(index)
-	return branchKey{child}, err
 }
 
 // child is CKDpub of BIP-32.

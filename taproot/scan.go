@@ -13,7 +13,8 @@ import (
 const scanChunk = 256
 
 // Scripts derives the scripts of indices from … to−1 at once, on all cores and
-// past the cache, for scans. The error wraps ErrDerivation.
+// past the cache, for scans; the caller bounds the range. The error wraps
+// ErrDerivation.
 func (v *Vault) Scripts(b Branch, from, to uint32) ([][]byte, error) {
 	key, err := v.branch(b)
 	if err != nil {
@@ -36,7 +37,7 @@ func (v *Vault) Scripts(b Branch, from, to uint32) ([][]byte, error) {
 }
 
 // deriveScripts fills scripts with those of consecutive indices.
-func (v *Vault) deriveScripts(key *branchKey, from uint32, scripts [][]byte) error {
+func (v *Vault) deriveScripts(key *extendedKey, from uint32, scripts [][]byte) error {
 	children := make([]extendedKey, len(scripts))
 	points := make([]*btcec.JacobianPoint, len(scripts))
 	for i := range children {

@@ -47,7 +47,7 @@ type Vault struct {
 	policy   Policy
 	params   *chaincfg.Params
 	xpub     string
-	branches [branches]branchKey
+	branches [branches]extendedKey
 	leaf     recoveryLeaf
 	cache    *outputCache
 }
@@ -75,7 +75,7 @@ func NewVault(p Policy) (*Vault, error) {
 		return nil, err
 	}
 	for b := range v.branches {
-		if v.branches[b], err = root.branch(uint32(b)); err != nil {
+		if v.branches[b], err = root.child(uint32(b)); err != nil {
 			return nil, err
 		}
 	}
@@ -134,7 +134,7 @@ func (v *Vault) Address(b Branch, index uint32) (string, error) {
 	return address.EncodeAddress(), nil
 }
 
-func (v *Vault) branch(b Branch) (*branchKey, error) {
+func (v *Vault) branch(b Branch) (*extendedKey, error) {
 	if b >= branches {
 		return nil, fmt.Errorf("%w: branch %d, must be 0 (deposit) or 1 (change)", ErrDerivation, b)
 	}

@@ -2,6 +2,7 @@ package frost
 
 import (
 	"bytes"
+	"errors"
 	"testing"
 )
 
@@ -17,7 +18,7 @@ func TestThresholdInfoVectors(t *testing.T) {
 				for _, index := range c.PubShareIndices {
 					var share *PublicShare
 					if index != nil {
-						s := PublicShare(g.PubShares[*index])
+						s := g.PubShares[*index].publicShare()
 						share = &s
 					}
 					info.PublicShares = append(info.PublicShares, share)
@@ -79,7 +80,7 @@ func TestNonceAggVectors(t *testing.T) {
 		nonces := func(c vectorCase) map[ID]PublicNonce {
 			m := make(map[ID]PublicNonce)
 			for i, index := range c.PubNonceIndices {
-				m[ID(i)] = PublicNonce(file.PubNonces[index])
+				m[ID(i)] = file.PubNonces[index].publicNonce()
 			}
 			return m
 		}
@@ -121,7 +122,7 @@ func (g *vectorGroup) sign(c vectorCase) (*Session, PublicNonce, PartialSignatur
 func (g *vectorGroup) checkSign(t *testing.T, c vectorCase) {
 	nonces := make(map[ID]PublicNonce)
 	for i, index := range c.PubNonceIndices {
-		nonces[c.IDs[i]] = PublicNonce(g.PubNonces[index])
+		nonces[c.IDs[i]] = g.PubNonces[index].publicNonce()
 	}
 	aggregate, err := NonceAgg(nonces)
 	if err != nil {
@@ -152,7 +153,7 @@ func (g *vectorGroup) checkSign(t *testing.T, c vectorCase) {
 func (g *vectorGroup) verify(c vectorCase) error {
 	nonces := make(map[ID]PublicNonce)
 	for i, index := range c.PubNonceIndices {
-		nonces[c.IDs[i]] = PublicNonce(g.PubNonces[index])
+		nonces[c.IDs[i]] = g.PubNonces[index].publicNonce()
 	}
 	aggregate, err := NonceAgg(nonces)
 	if err != nil {
@@ -163,7 +164,7 @@ func (g *vectorGroup) verify(c vectorCase) error {
 		return err
 	}
 	id := c.IDs[*c.SignerIndex]
-	return session.PartialSigVerify(id, nonces[id], PartialSignature(c.PSig))
+	return session.PartialSigVerify(id, nonces[id], c.PSig.partialSignature())
 }
 
 func TestSignVerifyVectors(t *testing.T) {
@@ -206,7 +207,7 @@ func TestSigAggVectors(t *testing.T) {
 				}
 				parts := make(map[ID]PartialSignature)
 				for i, part := range c.PSigs {
-					parts[c.IDs[i]] = PartialSignature(part)
+					parts[c.IDs[i]] = part.partialSignature()
 				}
 				signature, err := session.Aggregate(parts, nil)
 				return session, signature, err
@@ -248,8 +249,10 @@ func (g *vectorGroup) deterministicSign(c vectorCase) (PublicNonce, PartialSigna
 		p.OtherNonces = &others
 	}
 	if c.AuxRand != nil {
-		aux := [32]byte(*c.AuxRand)
-		p.Aux = &aux
+		if len(*c.AuxRand) != 32 {
+			return fail(errors.New("auxiliary randomness of a wrong length"))
+		}
+		p.Aux = (*[32]byte)(*c.AuxRand)
 	}
 	share, err := g.share(c)
 	if err != nil {
