@@ -97,17 +97,7 @@ type charterVector struct {
 }
 
 func TestCharterVectors(t *testing.T) {
-	cases := vectors(t, "charter.json", "charter", func(testing.TB) (list []charterVector) {
-		short, long := testCharter(), testCharter()
-		short.Name, short.BirthHeight, short.Depth, short.WithdrawalMin = "B", 0, 1, 546
-		long.Name, long.BirthHeight, long.Depth, long.WithdrawalMin = "Die Bank der vielen, die sich fünf Schlüssel teilen, seit 2026", 4_000_000_000, 100, 21e14
-		for _, c := range []ledger.Charter{testCharter(), short, long} {
-			id := c.ID()
-			list = append(list, charterVector{c.Name, c.Chain[:], c.Operator[:], c.BirthHeight, c.BirthHash[:],
-				c.Depth, int64(c.WithdrawalMin), handCharter(&c), id[:]})
-		}
-		return list
-	})
+	cases := vectors(t, "charter.json", "charter", charterVectors)
 	for _, v := range cases {
 		t.Run(v.Name, func(t *testing.T) {
 			c := ledger.Charter{Name: v.Name, Chain: ledger.Hash(v.Chain), Operator: ledger.Key(v.Operator), BirthHeight: v.BirthHeight,
@@ -137,14 +127,7 @@ type accountVector struct {
 }
 
 func TestAccountVectors(t *testing.T) {
-	cases := vectors(t, "account.json", "account address", func(testing.TB) (list []accountVector) {
-		for _, bank := range []ledger.BankID{hashOf("bank a"), {}} {
-			for _, id := range []ledger.AccountID{ledger.FirstMember, ledger.Treasury, 12_345, ledger.MaxAccounts - 1, otherShard, 1<<64 - 1} {
-				list = append(list, accountVector{bank[:], id, ledger.FormatAccount(bank, id)})
-			}
-		}
-		return list
-	})
+	cases := vectors(t, "account.json", "account address", accountVectors)
 	for _, v := range cases {
 		bank := ledger.BankID(v.Bank)
 		same(t, v.Account.String(), []byte(v.Address), []byte(handAccount(bank, uint64(v.Account))), []byte(ledger.FormatAccount(bank, v.Account)))
