@@ -53,6 +53,7 @@ setup_bitcoind() {
 		return 0
 	fi
 	rung_failed "Debian package bitcoin-knots" "$why"
+	progress "bitcoind: Debian's package bitcoin-knots is not to be had ($why)"
 
 	if btcd_from_module; then
 		say "bitcoind: $tools/btcd/btcd (btcd $version, built from the module in go.mod; no bitcoind could be had)"
@@ -97,10 +98,7 @@ bitcoind_from_mirror() {
 	mkdir -p "$state" "$new/bin"
 	progress "bitcoind: fetching Debian's package bitcoin-knots from $mirror (21 MB, once)"
 	apt_private "$state" <<<"deb [signed-by=$keyring] $mirror unstable main"
-	if ! apt_run "$state" update || ! grep -qs . "$state"/lists/*_Packages*; then
-		why="no unstable suite from $mirror: $(apt_complaint "$state")"
-		return 1
-	fi
+	apt_update "$state" || return 1
 	local packages
 	packages=$(apt_closure "$state" bitcoin-knots busybox-static | grep -E '^(bitcoin-knots|busybox-static|lib.*|zlib1g)=' |
 		grep -Ev '^(libsystemd-shared|libmount1|libblkid1|libselinux1|libpcre2-8-0|libc-gconv-modules-extra)=') || {

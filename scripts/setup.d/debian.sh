@@ -23,20 +23,24 @@ debian_ready() {
 	fi
 }
 
-# machine_sources prints one line "origin label uri release component" for each package index that the machine's
-# apt is configured to use.
+# machine_sources prints one line "origin|label|uri|release|component" for each package index that the machine's
+# apt is configured to use. Where apt has never fetched its lists, origin and label stay unknown.
 machine_sources() {
-	apt-get indextargets --format '$(ORIGIN)|$(LABEL)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)' \
-		'Created-By: Packages' 2>/dev/null | awk '!seen[$0]++'
+	local format='$(ORIGIN)|$(LABEL)|$(REPO_URI)|$(RELEASE)|$(COMPONENT)' known
+	known=$(apt-get indextargets --format "$format" 'Created-By: Packages' 2>/dev/null) || true
+	if [ -z "$known" ]; then
+		known=$(apt-get indextargets --no-release-info --format "$format" 'Created-By: Packages' 2>/dev/null) || true
+	fi
+	awk '!seen[$0]++' <<<"$known"
 }
 
-# debian_mirrors prints the base addresses that may hold the Debian archive, the surest first. Where apt has never
-# fetched its lists the origin is unknown; the signature that apt checks later decides.
+# debian_mirrors prints the base addresses that may hold the Debian archive, the surest first. Where the origin is
+# unknown, the signature that apt checks later decides.
 debian_mirrors() {
 	machine_sources | awk -F'|' '
 		$2 ~ /Security|Backports/ || $3 ~ /security/ { next }
 		$1 == "Debian" { sure[++n] = $3; next }
-		$1 == "" || $1 ~ /ORIGIN/ { maybe[++m] = $3 }
+		$3 != "" && ($1 == "" || $1 ~ /ORIGIN/) { maybe[++m] = $3 }
 		END { for (i = 1; i <= n; i++) print sure[i]; for (i = 1; i <= m; i++) print maybe[i] }' | awk '!seen[$0]++'
 }
 
@@ -100,6 +104,14 @@ apt_run() {
 	local state=$1
 	shift
 	APT_CONFIG=$state/apt.conf LC_ALL=C DEBIAN_FRONTEND=noninteractive apt-get -qq "$@" 2>>"$state/apt.log" </dev/null
+}
+
+# apt_update fetches the lists of packages. apt reports a mirror that cannot be reached as a mere warning; here it is
+# a failure.
+apt_update() {
+	apt_run "$1" update && compgen -G "$1/lists/*_Packages*" >/dev/null && return 0
+	why="the lists of packages cannot be had: $(apt_complaint "$1")"
+	return 1
 }
 
 # apt_complaint prints the last error that apt wrote, shortened.

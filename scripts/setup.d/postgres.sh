@@ -75,16 +75,13 @@ postgres_from_package() {
 	local home=$tools/postgres
 	if [ -e "$home/MANIFEST" ] && check_postgres "$home/bin"; then return 0; fi
 	debian_ready || return 1
-	local state=$tools/tmp/apt-postgres new=$tools/tmp/postgres sources packages
+	local state=$tools/tmp/apt-postgres new=$tools/tmp/postgres packages
 	rm -rf "$state" "$new"
 	mkdir -p "$state" "$new/bin"
-	sources=$(system_sources) || return 1
+	system_sources >"$state/sources" || return 1
 	progress "PostgreSQL: fetching this system's package postgresql (30 MB, once)"
-	apt_private "$state" <<<"$sources"
-	if ! apt_run "$state" update; then
-		why="the package lists cannot be had: $(apt_complaint "$state")"
-		return 1
-	fi
+	apt_private "$state" <"$state/sources"
+	apt_update "$state" || return 1
 	# The machine's own libc, which these packages are built for, serves; the compiler that only speeds up long
 	# queries and the languages that the bank does not use are left out.
 	packages=$(apt_closure "$state" postgresql | grep -E '^(postgresql-[0-9]+|lib.*|zlib1g)=' |
