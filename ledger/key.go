@@ -37,15 +37,20 @@ func (k Key) Validate() error {
 
 // Verify checks a BIP-340 signature over a 32-byte digest.
 func (k Key) Verify(digest Hash, sig Signature) bool {
+	// btcec reduces s modulo the group order; BIP-340 refuses one that is not below it.
+	var s btcec.ModNScalar
+	if s.SetByteSlice(sig[32:]) {
+		return false
+	}
 	pub, err := schnorr.ParsePubKey(k[:])
 	if err != nil {
 		return false
 	}
-	s, err := schnorr.ParseSignature(sig[:])
+	parsed, err := schnorr.ParseSignature(sig[:])
 	if err != nil {
 		return false
 	}
-	return s.Verify(digest[:], pub)
+	return parsed.Verify(digest[:], pub)
 }
 
 // String returns 128 hex digits.
