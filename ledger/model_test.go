@@ -1,0 +1,425 @@
+package ledger_test
+
+import (
+	"math/big"
+
+	"github.com/daobank/daobank/ledger"
+)
+
+// model is the bank as docs/formats.md tells it, as plainly as it can be
+// written: maps, big integers, a full scan wherever a sum is asked for. It
+// shares no code with the package: it reads the structs as data, takes its
+// digests from byhand_test.go, and keeps a withdrawal as one record that goes
+// through three states where the package keeps counters.
+type model struct {
+	charter  ledger.Charter
+	bank     handHash
+	height   uint32
+	tip      handHash
+	accounts map[uint64]*modelAccount // members only
+	system   map[uint64]*big.Int      // the bank's own, vault included
+	next     uint64                   // number of the next account
+	used     map[handHash]bool        // keys that have or had an account
+	payouts  map[[2]uint64]*modelPayout
+	coins    map[modelCoin]int64
+	last     [4]uint64 // books' height, block, transaction, output of the last deposit
+	flight   *modelFlight
+	cuts     uint32
+	sealed   bool // false between a cut and the end of its batch
+}
+
+type modelAccount struct {
+	sequence uint64
+	previous handHash
+	balance  *big.Int
+	closed   bool
+}
+
+type modelPayout struct {
+	amount, feeMax, share int64
+	state                 string // held, taken or paid
+}
+
+type modelCoin struct {
+	tx   handHash
+	vout uint32
+}
+
+type modelFlight struct {
+	number  uint32
+	inputs  []modelCoin
+	payouts [][2]uint64
+	fee     int64
+	change  int64
+}
+
+func newModel(c ledger.Charter) *model {
+	m := &model{charter: c, bank: handTag("daobank/charter", handCharter(&c)), height: c.BirthHeight, tip: c.BirthHash,
+		accounts: map[uint64]*modelAccount{}, system: map[uint64]*big.Int{}, next: 16, used: map[handHash]bool{},
+		payouts: map[[2]uint64]*modelPayout{}, coins: map[modelCoin]int64{}, sealed: true}
+	for id := uint64(0); id < 16; id++ {
+		m.system[id] = new(big.Int)
+	}
+	return m
+}
+
+var supply = big.NewInt(21e14)
+
+func inRange(sat int64) bool { return sat > 0 && sat <= 21e14 }
+
+// balance is the account's own integer, or nil if there is no such account.
+func (m *model) balance(id uint64) *big.Int {
+	if a := m.accounts[id]; a != nil {
+		return a.balance
+	}
+	if id == 0 {
+		return nil
+	}
+	return m.system[id]
+}
+
+func (m *model) move(from, to uint64, sat int64) {
+	m.balance(from).Sub(m.balance(from), big.NewInt(sat))
+	m.balance(to).Add(m.balance(to), big.NewInt(sat))
+}
+
+// held is what the account's waiting withdrawals hold.
+func (m *model) held(id uint64) *big.Int {
+	sum := new(big.Int)
+	for ref, p := range m.payouts {
+		if ref[0] == id && p.state == "held" {
+			sum.Add(sum, big.NewInt(p.amount+p.feeMax))
+		}
+	}
+	return sum
+}
+
+func (m *model) available(id uint64) *big.Int {
+	return new(big.Int).Sub(m.balance(id), m.held(id))
+}
+
+func (m *model) owed() *big.Int {
+	sum := new(big.Int)
+	for _, a := range m.accounts {
+		sum.Add(sum, a.balance)
+	}
+	for id, balance := range m.system {
+		if id != 1 {
+			sum.Add(sum, balance)
+		}
+	}
+	return sum
+}
+
+// order carries an order out and answers "", or answers the code of its refusal.
+func (m *model) order(o *ledger.Order, keyOK func(ledger.Key) bool) string {
+	if handHash(o.Bank) != m.bank {
+		return "wrong_bank"
+	}
+	if code := m.shape(o, keyOK); code != "" {
+		return code
+	}
+	if !m.sealed {
+		return "invalid_event"
+	}
+	expired := o.Expiry != 0 && o.Expiry < m.height
+	if open, ok := o.Body.(*ledger.Open); ok {
+		if m.used[handHash(open.Key)] {
+			return "account_exists"
+		}
+		if expired {
+			return "order_expired"
+		}
+		m.used[handHash(open.Key)] = true
+		m.accounts[m.next] = &modelAccount{previous: handDigest(o), balance: new(big.Int)}
+		m.next++
+		return ""
+	}
+	payer, id := m.accounts[uint64(o.Payer)], uint64(o.Payer)
+	switch {
+	case payer == nil && id > 0 && id < 16:
+		return "system_account"
+	case payer == nil:
+		return "unknown_account"
+	case payer.closed:
+		return "account_closed"
+	case o.Sequence <= payer.sequence:
+		return "sequence_used"
+	case o.Sequence != payer.sequence+1:
+		return "sequence_skipped"
+	case handHash(o.Previous) != payer.previous:
+		return "wrong_previous"
+	case expired:
+		return "order_expired"
+	}
+	code := m.carryOut(id, o)
+	if code == "" {
+		payer.sequence, payer.previous = o.Sequence, handDigest(o)
+	}
+	return code
+}
+
+// shape is what can be said of an order without the books.
+func (m *model) shape(o *ledger.Order, keyOK func(ledger.Key) bool) string {
+	switch b := o.Body.(type) {
+	case *ledger.Open:
+		if o.Payer != 0 || o.Sequence != 0 || o.Previous != (ledger.Hash{}) {
+			return "malformed"
+		}
+		if !keyOK(b.Key) {
+			return "invalid_key"
+		}
+	case *ledger.Transfer:
+		if len(b.Payments) == 0 {
+			return "no_payee"
+		}
+		if len(b.Payments) > 1000 || len(b.Reference) > 64 {
+			return "oversized"
+		}
+		sum := new(big.Int)
+		for _, p := range b.Payments {
+			sum.Add(sum, big.NewInt(int64(p.Amount)))
+			if !inRange(int64(p.Amount)) {
+				return "amount_out_of_range"
+			}
+			if p.Payee == o.Payer {
+				return "self_payment"
+			}
+			if uint64(p.Payee)&0xffffffff < 16 && p.Payee != 2 {
+				return "system_account"
+			}
+		}
+		if sum.Cmp(supply) > 0 {
+			return "amount_overflow"
+		}
+	case *ledger.Withdraw:
+		if !inRange(int64(b.Amount)) || b.FeeMax != 0 && !inRange(int64(b.FeeMax)) {
+			return "amount_out_of_range"
+		}
+		if int64(b.Amount)+int64(b.FeeMax) > 21e14 {
+			return "amount_overflow"
+		}
+		if !standard(b.Script) {
+			return "unsupported_script"
+		}
+	}
+	return ""
+}
+
+// standard compares with templates; x is any byte.
+func standard(script []byte) bool {
+	x20, x32 := make([]int, 20), make([]int, 32)
+	for i := range x32 {
+		x32[i] = -1
+		x20[i%20] = -1
+	}
+	join := func(parts ...[]int) (t []int) {
+		for _, part := range parts {
+			t = append(t, part...)
+		}
+		return t
+	}
+	for _, template := range [][]int{
+		join([]int{0x76, 0xa9, 20}, x20, []int{0x88, 0xac}),
+		join([]int{0xa9, 20}, x20, []int{0x87}),
+		join([]int{0x00, 20}, x20),
+		join([]int{0x00, 32}, x32),
+		join([]int{0x51, 32}, x32),
+	} {
+		same := len(template) == len(script)
+		for i := 0; same && i < len(script); i++ {
+			same = template[i] == -1 || template[i] == int(script[i])
+		}
+		if same {
+			return true
+		}
+	}
+	return false
+}
+
+func (m *model) carryOut(id uint64, o *ledger.Order) string {
+	switch b := o.Body.(type) {
+	case *ledger.Transfer:
+		sum := new(big.Int)
+		for _, p := range b.Payments {
+			if m.balance(uint64(p.Payee)) == nil {
+				return "unknown_account"
+			}
+			if a := m.accounts[uint64(p.Payee)]; a != nil && a.closed {
+				return "account_closed"
+			}
+			sum.Add(sum, big.NewInt(int64(p.Amount)))
+		}
+		if sum.Cmp(m.available(id)) > 0 {
+			return "insufficient_funds"
+		}
+		for _, p := range b.Payments {
+			m.move(id, uint64(p.Payee), int64(p.Amount))
+		}
+	case *ledger.Withdraw:
+		if b.Amount < m.charter.WithdrawalMin {
+			return "dust_withdrawal"
+		}
+		if big.NewInt(int64(b.Amount)+int64(b.FeeMax)).Cmp(m.available(id)) > 0 {
+			return "insufficient_funds"
+		}
+		m.payouts[[2]uint64{id, o.Sequence}] = &modelPayout{amount: int64(b.Amount), feeMax: int64(b.FeeMax), state: "held"}
+	case *ledger.Close:
+		if m.balance(id).Sign() != 0 {
+			return "account_not_empty"
+		}
+		for ref, p := range m.payouts {
+			if ref[0] == id && p.state != "paid" {
+				return "account_not_empty"
+			}
+		}
+		m.accounts[id].closed = true
+	}
+	return ""
+}
+
+// event records an event, or answers false and changes nothing.
+func (m *model) event(event ledger.Event) bool {
+	if !m.sealed {
+		return false
+	}
+	switch e := event.(type) {
+	case *ledger.Block:
+		if uint64(e.Height) != uint64(m.height)+1 || handHash(e.Previous) != m.tip {
+			return false
+		}
+		m.height, m.tip = e.Height, e.Hash
+		return true
+	case *ledger.Deposit:
+		return m.deposit(e)
+	case *ledger.Cut:
+		return m.cut(e)
+	case *ledger.Settled:
+		return m.settled(e)
+	}
+	return false
+}
+
+func (m *model) deposit(e *ledger.Deposit) bool {
+	coin := modelCoin{handHash(e.OutPoint.TxID), e.OutPoint.Vout}
+	creditable := int64(m.height)
+	if e.TxIndex == 0 {
+		// The block after the tip spends it: tip+1 = height+depth ≥ e.Height+100.
+		creditable = int64(m.height) + int64(m.charter.Depth) - 100
+	}
+	at := [4]uint64{uint64(m.height), uint64(e.Height), uint64(e.TxIndex), uint64(e.OutPoint.Vout)}
+	if !inRange(int64(e.Amount)) || e.Branch > 1 || int64(e.Height) != creditable || e.Height <= m.charter.BirthHeight || !later(at, m.last) {
+		return false
+	}
+	if _, known := m.coins[coin]; known {
+		return false
+	}
+	if sum := m.owed(); sum.Add(sum, big.NewInt(int64(e.Amount))).Cmp(supply) > 0 {
+		return false
+	}
+	m.last, m.coins[coin] = at, int64(e.Amount)
+	to := uint64(5)
+	if e.Branch == 0 {
+		if a := m.accounts[uint64(e.Index)]; a != nil && !a.closed {
+			to = uint64(e.Index)
+		} else if e.Index == 2 {
+			to = 2
+		}
+	}
+	m.move(1, to, int64(e.Amount))
+	return true
+}
+
+func later(a, b [4]uint64) bool {
+	for i := range a {
+		if a[i] != b[i] {
+			return a[i] > b[i]
+		}
+	}
+	return false
+}
+
+func (m *model) cut(e *ledger.Cut) bool {
+	if m.flight != nil || e.Settlement != m.cuts+1 || len(e.Inputs) < 1 || len(e.Inputs) > 1500 || len(e.Payouts) > 2000 ||
+		e.Fee < 0 || e.Fee > 21e14 {
+		return false
+	}
+	f := &modelFlight{number: e.Settlement, fee: int64(e.Fee)}
+	in, out, shares := new(big.Int), new(big.Int), new(big.Int)
+	inputs := map[modelCoin]bool{}
+	for _, i := range e.Inputs {
+		coin := modelCoin{handHash(i.TxID), i.Vout}
+		amount, known := m.coins[coin]
+		if !known || inputs[coin] {
+			return false
+		}
+		inputs[coin] = true
+		f.inputs = append(f.inputs, coin)
+		in.Add(in, big.NewInt(amount))
+	}
+	taken := map[[2]uint64]bool{}
+	for _, p := range e.Payouts {
+		ref := [2]uint64{uint64(p.Payer), p.Sequence}
+		held := m.payouts[ref]
+		if held == nil || held.state != "held" || taken[ref] || p.FeeShare < 0 || int64(p.FeeShare) > held.feeMax {
+			return false
+		}
+		taken[ref] = true
+		f.payouts = append(f.payouts, ref)
+		out.Add(out, big.NewInt(held.amount))
+		shares.Add(shares, big.NewInt(int64(p.FeeShare)))
+	}
+	fee := big.NewInt(int64(e.Fee))
+	treasury := new(big.Int).Sub(fee, shares)
+	change := new(big.Int).Sub(in, new(big.Int).Add(out, fee))
+	if treasury.Sign() < 0 || treasury.Cmp(m.system[2]) > 0 || change.Sign() < 0 {
+		return false
+	}
+	f.change = change.Int64()
+	for i, ref := range f.payouts {
+		p := m.payouts[ref]
+		p.state, p.share = "taken", int64(e.Payouts[i].FeeShare)
+		m.move(ref[0], 3, p.amount+p.feeMax)
+	}
+	m.move(2, 4, treasury.Int64())
+	m.flight, m.cuts, m.sealed = f, e.Settlement, false
+	return true
+}
+
+func (m *model) settled(e *ledger.Settled) bool {
+	if m.flight == nil || m.flight.number != e.Settlement || (m.flight.change == 0) != (e.ChangeVout == 0xffffffff) {
+		return false
+	}
+	change := modelCoin{handHash(e.TxID), e.ChangeVout}
+	if _, known := m.coins[change]; known {
+		return false
+	}
+	for _, coin := range m.flight.inputs {
+		delete(m.coins, coin)
+	}
+	for _, ref := range m.flight.payouts {
+		p := m.payouts[ref]
+		p.state = "paid"
+		m.move(3, 1, p.amount)
+		m.move(3, 4, p.share)
+		m.move(3, ref[0], p.feeMax-p.share)
+	}
+	m.move(4, 1, m.flight.fee)
+	if m.flight.change > 0 {
+		m.coins[change] = m.flight.change
+	}
+	m.flight = nil
+	return true
+}
+
+// books is the books' hash at a cut whose batch has this header hash.
+func (m *model) books(header handHash) handHash {
+	owed := make([]int64, m.next)
+	for id := range owed {
+		if b := m.balance(uint64(id)); b != nil && id != 1 {
+			owed[id] = b.Int64()
+		}
+	}
+	root, sum := handSum(0, owed)
+	return handBooks(header, uint32(m.next), root, sum)
+}
