@@ -1,0 +1,204 @@
+// Package lossy is a connection to PostgreSQL that loses the end of a commit,
+// for tests of what a program does when it cannot know whether it committed.
+//
+// A Proxy forwards everything until it is told to lose the next commit of a
+// batch: either its reply, when the server has committed, or the COMMIT itself,
+// when it has not. The client sees the same in both cases: the connection
+// breaks. Connections made afterwards work again.
+package lossy
+
+import (
+	"bufio"
+	"bytes"
+	"encoding/binary"
+	"fmt"
+	"io"
+	"net"
+	"net/url"
+	"sync"
+	"sync/atomic"
+
+	"github.com/jackc/pgx/v5/pgconn"
+)
+
+// What happens to the next commit.
+const (
+	loseNothing int32 = iota
+	loseReply
+	loseCommit
+)
+
+// Proxy stands between a client and a PostgreSQL server.
+type Proxy struct {
+	listener net.Listener
+	server   *pgconn.Config
+	lose     atomic.Int32
+	lost     atomic.Int32
+
+	mu     sync.Mutex
+	closed bool
+	conns  map[net.Conn]struct{}
+	wg     sync.WaitGroup
+}
+
+// Start listens on a free port of 127.0.0.1 for clients of the database at url.
+func Start(url string) (*Proxy, error) {
+	server, err := pgconn.ParseConfig(url)
+	if err != nil {
+		return nil, fmt.Errorf("read the database URL: %w", err)
+	}
+	listener, err := net.Listen("tcp", "127.0.0.1:0")
+	if err != nil {
+		return nil, fmt.Errorf("listen for database clients: %w", err)
+	}
+	p := &Proxy{listener: listener, server: server, conns: make(map[net.Conn]struct{})}
+	p.wg.Go(p.accept)
+	return p, nil
+}
+
+// URL is where clients connect to.
+func (p *Proxy) URL() string {
+	u := url.URL{Scheme: "postgres", User: url.UserPassword(p.server.User, p.server.Password),
+		Host: p.listener.Addr().String(), Path: "/" + p.server.Database, RawQuery: "sslmode=disable"}
+	return u.String()
+}
+
+// LoseReply lets the next COMMIT of a batch reach the server and loses its reply.
+func (p *Proxy) LoseReply() { p.lose.Store(loseReply) }
+
+// LoseCommit loses the next COMMIT of a batch on its way to the server.
+func (p *Proxy) LoseCommit() { p.lose.Store(loseCommit) }
+
+// Lost is the number of commits or replies lost so far.
+func (p *Proxy) Lost() int { return int(p.lost.Load()) }
+
+// Close breaks all connections and returns when they are gone.
+func (p *Proxy) Close() {
+	p.listener.Close()
+	p.mu.Lock()
+	p.closed = true
+	for c := range p.conns {
+		c.Close()
+	}
+	p.mu.Unlock()
+	p.wg.Wait()
+}
+
+func (p *Proxy) accept() {
+	for {
+		client, err := p.listener.Accept()
+		if err != nil {
+			return
+		}
+		p.wg.Go(func() { p.serve(client) })
+	}
+}
+
+// hold remembers a connection so that Close breaks it.
+func (p *Proxy) hold(c net.Conn) bool {
+	p.mu.Lock()
+	defer p.mu.Unlock()
+	if p.closed {
+		c.Close()
+		return false
+	}
+	p.conns[c] = struct{}{}
+	return true
+}
+
+func (p *Proxy) drop(c net.Conn) {
+	c.Close()
+	p.mu.Lock()
+	delete(p.conns, c)
+	p.mu.Unlock()
+}
+
+func (p *Proxy) serve(client net.Conn) {
+	if !p.hold(client) {
+		return
+	}
+	defer p.drop(client)
+	server, err := net.Dial(pgconn.NetworkAddress(p.server.Host, p.server.Port))
+	if err != nil || !p.hold(server) {
+		return
+	}
+	defer p.drop(server)
+	var replies sync.WaitGroup
+	defer replies.Wait()
+	var deaf atomic.Bool // the next reply is lost
+	replies.Go(func() {
+		defer client.Close()
+		defer server.Close()
+		p.forwardReplies(client, server, &deaf)
+	})
+	defer server.Close()
+	p.forwardRequests(client, server, &deaf)
+	if deaf.Load() {
+		replies.Wait() // until the server has answered, so that it has committed
+	}
+}
+
+func (p *Proxy) forwardReplies(client io.Writer, server io.Reader, deaf *atomic.Bool) {
+	buffer := make([]byte, 64<<10)
+	for {
+		n, err := server.Read(buffer)
+		if deaf.Load() {
+			return
+		}
+		if _, werr := client.Write(buffer[:n]); err != nil || werr != nil {
+			return
+		}
+	}
+}
+
+// forwardRequests passes message after message (PostgreSQL's manual, "Message
+// Formats") and looks for the COMMIT of a Tx that copied entries.
+func (p *Proxy) forwardRequests(client io.Reader, server io.Writer, deaf *atomic.Bool) {
+	in := bufio.NewReaderSize(client, 64<<10)
+	kind, batch := 0, false // the first message has no byte for its kind
+	for ; ; kind = 1 {
+		message, err := readMessage(in, kind)
+		if err != nil {
+			return
+		}
+		switch {
+		case bytes.HasPrefix(message, []byte("Q")) && bytes.Contains(message, []byte("copy entry ")):
+			batch = true
+		case batch && isCommit(message):
+			batch = false
+			switch p.lose.Swap(loseNothing) {
+			case loseCommit:
+				p.lost.Add(1)
+				return
+			case loseReply:
+				p.lost.Add(1)
+				deaf.Store(true)
+				_, _ = server.Write(message)
+				return
+			}
+		}
+		if _, err := server.Write(message); err != nil {
+			return
+		}
+	}
+}
+
+func isCommit(message []byte) bool {
+	return len(message) > 5 && message[0] == 'Q' && bytes.EqualFold(message[5:], []byte("commit\x00"))
+}
+
+// readMessage reads a whole message that begins with kind bytes and its length.
+func readMessage(in *bufio.Reader, kind int) ([]byte, error) {
+	const most = 1 << 30
+	head, err := in.Peek(kind + 4)
+	if err != nil {
+		return nil, err
+	}
+	size := int(binary.BigEndian.Uint32(head[kind:]))
+	if size < 4 || size > most {
+		return nil, fmt.Errorf("a message of %d bytes", size)
+	}
+	message := make([]byte, kind+size)
+	_, err = io.ReadFull(in, message)
+	return message, err
+}
