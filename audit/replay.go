@@ -53,6 +53,11 @@ func (r *Replay) Follow(ctx context.Context, batch *ledger.Batch) error {
 			return fmt.Errorf("batch %d: %w", batch.Header.Number, err)
 		}
 	}
+	return r.take(batch, facts)
+}
+
+// take checks the batch itself and takes it into the books.
+func (r *Replay) take(batch *ledger.Batch, facts []*fact) error {
 	if err := r.books.Append(batch, ledger.CheckAll); err != nil {
 		return err
 	}
@@ -64,14 +69,18 @@ func (r *Replay) Follow(ctx context.Context, batch *ledger.Batch) error {
 
 // A fact is what a batch took from one block of the chain, and that block.
 type fact struct {
-	recorded []ledger.Event // the Block and what follows it
-	blocks   map[uint32]*wire.MsgBlock
+	height   uint32
+	recorded []ledger.Event            // the Block and what follows it
+	blocks   map[uint32]*wire.MsgBlock // as netting.ReadBlocks gives them
 }
+
+func (f *fact) block() *wire.MsgBlock { return f.blocks[f.height] }
 
 // readFacts gathers the chain's entries of a batch and the blocks that they
 // speak of. Entries that cannot be read are left to Append, which names them.
 func (r *Replay) readFacts(ctx context.Context, batch *ledger.Batch) ([]*fact, error) {
 	var facts []*fact
+	height, _ := r.books.Block()
 	for i, raw := range batch.Entries {
 		entry, err := ledger.DecodeEntry(raw)
 		if err != nil || entry.Event == nil {
@@ -79,11 +88,17 @@ func (r *Replay) readFacts(ctx context.Context, batch *ledger.Batch) ([]*fact, e
 		}
 		switch e := entry.Event.(type) {
 		case *ledger.Block:
+			// A node is asked only for blocks that the books can take.
+			if e.Height != height+1 {
+				return nil, &ledger.HistoryError{Batch: batch.Header.Number, Entry: i,
+					Reason: fmt.Sprintf("block %d does not follow block %d", e.Height, height)}
+			}
+			height++
 			blocks, err := netting.ReadBlocks(ctx, r.chain, &r.charter, e.Height)
 			if err != nil {
 				return nil, err
 			}
-			facts = append(facts, &fact{recorded: []ledger.Event{e}, blocks: blocks})
+			facts = append(facts, &fact{height: height, recorded: []ledger.Event{e}, blocks: blocks})
 		case *ledger.Deposit, *ledger.Settled:
 			if len(facts) == 0 {
 				return nil, &ledger.HistoryError{Batch: batch.Header.Number, Entry: i,
@@ -99,17 +114,22 @@ func (r *Replay) readFacts(ctx context.Context, batch *ledger.Batch) ([]*fact, e
 // checkFact compares what the batch says of a block with the block. Nothing may
 // be left out that pays an account which existed at the block before.
 func (r *Replay) checkFact(f *fact) error {
-	var inFlight *netting.Transaction
-	if open := r.books.Open(); open != nil {
-		var err error
-		if inFlight, err = netting.Build(open, r.vault); err != nil {
-			return err
-		}
+	inFlight, err := r.inFlight()
+	if err != nil {
+		return err
 	}
 	if err := r.watch.Extend(r.reach, r.books.Settlements()); err != nil {
 		return err
 	}
-	block := f.recorded[0].(*ledger.Block)
-	want := r.watch.Facts(&r.charter, block.Height, f.blocks, inFlight)
+	want := r.watch.Facts(&r.charter, f.height, f.blocks, inFlight)
 	return netting.CheckFacts(r.vault, f.recorded, want, f.blocks)
+}
+
+// inFlight rebuilds the settlement that the books wait for; nil for none.
+func (r *Replay) inFlight() (*netting.Transaction, error) {
+	open := r.books.Open()
+	if open == nil {
+		return nil, nil
+	}
+	return netting.Build(open, r.vault)
 }
