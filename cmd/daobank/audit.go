@@ -1,0 +1,125 @@
+package main
+
+import (
+	"encoding/json"
+	"fmt"
+	"path/filepath"
+
+	"github.com/spf13/cobra"
+
+	"github.com/daobank/daobank/audit"
+	"github.com/daobank/daobank/bitcoind"
+)
+
+// Exit statuses of audit: 0 when all holds.
+const (
+	statusDiffers   = 1
+	statusUnchecked = 2
+)
+
+func newAuditCommand() *cobra.Command {
+	var data string
+	o := &auditOptions{}
+	asJSON := false
+	cmd := &cobra.Command{
+		Use:   "audit",
+		Short: "Check that the sum of all wallets equals the coins on chain",
+		Long: `audit checks a bank and believes nothing that it says.
+
+It replays the journal from the first batch: every member's signature, every
+signature of the operator, the hash chain, every rule. It compares each entry
+that was taken from the chain with your own node, rebuilds every settlement and
+its anchor, looks for spends of the vault that are none, compares the balances
+that the bank has stored, and finds the vault's coins in the blocks and by a
+scan of the node's unspent outputs. At the end stands one sum:
+
+  all wallets in the books = the vault's account = coins on chain
+
+You need three things: the bank's public file (bank.json in the data directory
+of "daobank serve"; ask the bank for it once and keep it), its database, with
+the right to read, and a Bitcoin node that you trust. Nothing is written.
+
+Exit status: 0 all holds; 1 a difference, the first one named; 2 the check could
+not be made, which says nothing about the bank.`,
+		Example: `  # Audit the bank on this machine
+  daobank audit --data ~/bank --postgres postgres://bank@127.0.0.1/bank \
+    --bitcoind http://127.0.0.1:18443 --bitcoind-user u --bitcoind-password p
+
+  # Audit somebody else's bank: its public file, a read-only role, your own node
+  export DAOBANK_BITCOIND=http://127.0.0.1:8332 DAOBANK_BITCOIND_USER=u DAOBANK_BITCOIND_PASSWORD=p
+  daobank audit --bank bank.json --postgres 'postgres://auditor@bank.example/bank?sslmode=verify-full'
+
+  # For a program: one JSON object, and the exit status
+  daobank audit --bank bank.json --json | jq '.ok, .ledger_sat, .chain_sat'
+
+  # Every night; complain only when something is wrong
+  daobank audit --bank bank.json --json > report.json || mail -s "audit: status $?" me < report.json`,
+		Args: cobra.NoArgs,
+		RunE: func(cmd *cobra.Command, _ []string) error {
+			if o.Bank == "" && data != "" {
+				o.Bank = filepath.Join(data, "bank.json")
+			}
+			if err := o.validate(); err != nil {
+				return &exitError{status: statusUnchecked, message: err.Error()}
+			}
+			progress := newAuditProgress(cmd.ErrOrStderr())
+			o.Progress = progress.show
+			report, err := runAudit(cmd.Context(), o)
+			progress.clear()
+			if err != nil {
+				return &exitError{status: statusUnchecked, message: err.Error()}
+			}
+			return printAudit(cmd, report, asJSON)
+		},
+	}
+	f := cmd.Flags()
+	f.StringVar(&o.Bank, "bank", envOr("DAOBANK_BANK", ""), "the bank's public file, bank.json (env DAOBANK_BANK)")
+	f.StringVar(&data, "data", envOr("DAOBANK_DATA", ""), "data directory of the bank, when it is here: its bank.json is read, nothing else (env DAOBANK_DATA)")
+	f.StringVar(&o.Policy, "policy", "", "vault policy to check against, instead of the public file's: from a source that you trust more than the bank")
+	f.StringVar(&o.Postgres, "postgres", envOr("DAOBANK_POSTGRES", ""), "URL of the bank's database, only read (env DAOBANK_POSTGRES)")
+	f.StringVar(&o.Node.URL, "bitcoind", envOr("DAOBANK_BITCOIND", ""), "URL of your Bitcoin node's RPC (env DAOBANK_BITCOIND)")
+	f.StringVar(&o.Node.User, "bitcoind-user", envOr("DAOBANK_BITCOIND_USER", ""), "RPC user (env DAOBANK_BITCOIND_USER)")
+	f.StringVar(&o.Node.Password, "bitcoind-password", envOr("DAOBANK_BITCOIND_PASSWORD", ""), "RPC password; prefer the environment (env DAOBANK_BITCOIND_PASSWORD)")
+	f.BoolVar(&asJSON, "json", false, "print the report as one JSON object")
+	return cmd
+}
+
+// auditOptions are what audit needs to know.
+type auditOptions struct {
+	Bank     string // path of the public file
+	Policy   string // path of a policy that replaces its own; may be empty
+	Postgres string
+	Node     bitcoind.Config
+	Progress func(audit.Progress) // may be nil
+}
+
+func (o *auditOptions) validate() error {
+	switch {
+	case o.Bank == "":
+		return fmt.Errorf("say which bank: --bank bank.json, its public file, or --data DIR for a bank on this machine")
+	case o.Postgres == "":
+		return fmt.Errorf("say where the journal is: --postgres postgres://…")
+	case o.Node.URL == "":
+		return fmt.Errorf("say where your Bitcoin node answers: --bitcoind http://127.0.0.1:8332")
+	}
+	return nil
+}
+
+// printAudit writes the report and turns a difference into the exit status.
+func printAudit(cmd *cobra.Command, report *audit.Report, asJSON bool) error {
+	out := cmd.OutOrStdout()
+	var err error
+	if asJSON {
+		encoder := json.NewEncoder(out)
+		err = encoder.Encode(report)
+	} else {
+		err = report.WriteText(out)
+	}
+	if err != nil {
+		return &exitError{status: statusUnchecked, message: err.Error()}
+	}
+	if !report.OK {
+		return &exitError{status: statusDiffers}
+	}
+	return nil
+}
