@@ -161,5 +161,5 @@ func (c *Client) refused(ctx context.Context, status int, body io.Reader) error 
 	if err := json.Unmarshal(text, &form); err != nil || form.Error == nil || form.Error.Code == "" {
 		return c.lost(ctx, fmt.Errorf("status %d without the bank's own error", status))
 	}
-	return &ledger.Error{Code: form.Error.Code, Message: form.Error.Message}
+	return form.Error.refusal()
 }

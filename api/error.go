@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"net/http"
 	"strings"
+	"unicode"
 
 	"github.com/daobank/daobank/clearing"
 	"github.com/daobank/daobank/ledger"
@@ -72,6 +73,18 @@ type errorForm struct {
 type errorBody struct {
 	Code    ledger.Code `json:"code"`
 	Message string      `json:"message"`
+}
+
+// refusal is the error as the client returns it. What the bank wrote is shown on
+// terminals, so nothing in it may steer one.
+func (e *errorBody) refusal() *ledger.Error {
+	printable := func(r rune) rune {
+		if unicode.IsPrint(r) {
+			return r
+		}
+		return ' '
+	}
+	return &ledger.Error{Code: ledger.Code(strings.Map(printable, string(e.Code))), Message: strings.Map(printable, e.Message)}
 }
 
 // refusal turns any error of a handler into what the client is told. The

@@ -56,10 +56,11 @@ type acceptanceForm struct {
 	Receipt  ledger.Receipt   `json:"receipt"` // canonical bytes in hex
 }
 
-// outcomeForm is one line of the answer to a batch of orders.
+// outcomeForm reads one line of the answer to a batch of orders: an acceptance
+// or an error.
 type outcomeForm struct {
-	*acceptanceForm
-	Error *errorBody `json:"error,omitempty"`
+	acceptanceForm
+	Error *errorBody `json:"error"`
 }
 
 // Movement is one line of an account's history.

@@ -115,15 +115,15 @@ func (b *bank) carryOut(ctx context.Context, orders []*ledger.Order, unanswered 
 	return outcomes, nil
 }
 
-func (b *bank) outcome(req *http.Request, order *ledger.Order, o *clearing.Outcome) outcomeForm {
+func (b *bank) outcome(req *http.Request, order *ledger.Order, o *clearing.Outcome) any {
 	if o.Err == nil {
-		return outcomeForm{acceptanceForm: b.acceptance(order, &o.Acceptance)}
+		return b.acceptance(order, &o.Acceptance)
 	}
 	e := refusal(o.Err)
 	if statusOf(e.Code) == http.StatusInternalServerError {
 		b.Log.Error("an order of a batch met a fault", "path", req.URL.Path, "error", o.Err)
 	}
-	return outcomeForm{Error: &errorBody{Code: e.Code, Message: e.Message}}
+	return errorForm{Error: &errorBody{Code: e.Code, Message: e.Message}}
 }
 
 // decodeOrders reads canonical orders that stand one after another. Errors:

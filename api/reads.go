@@ -66,7 +66,10 @@ func (b *bank) getBank(req *http.Request) (any, error) {
 		answer.Batch, answer.Head = s.Last().Number, s.Head()
 		answer.Settlements = s.Settlements()
 	})
-	return answer, err
+	if err != nil {
+		return nil, err // and do not look at the answer: the View may still write to it
+	}
+	return answer, nil
 }
 
 // pathAccount reads an account of the path: dao1… or a number.

@@ -104,14 +104,11 @@ func (c *Client) submitBody(ctx context.Context, proof *verifier, body []byte, o
 				return fmt.Errorf("the answer ends after %d of %d orders: %w", answered, len(orders), err)
 			}
 			out := &outcomes[answered]
-			switch {
-			case form.Error != nil:
-				out.Err = &ledger.Error{Code: form.Error.Code, Message: form.Error.Message}
-			case form.acceptanceForm != nil:
-				out.Acceptance, out.Err = accepted(proof, orders[answered], form.acceptanceForm)
-			default:
-				return errors.New("a line of the answer is neither an acceptance nor an error")
+			if form.Error != nil {
+				out.Err = form.Error.refusal()
+				continue
 			}
+			out.Acceptance, out.Err = accepted(proof, orders[answered], &form.acceptanceForm)
 		}
 		return nil
 	})
