@@ -10,12 +10,14 @@ import (
 	"time"
 
 	"github.com/jackc/pgx/v5"
+	"github.com/ory/dockertest/v3"
 )
 
 func TestMain(m *testing.M) {
 	if role := os.Getenv("CLUSTER_TEST_ROLE"); role != "" {
 		os.Exit(playRole(role))
 	}
+	os.Unsetenv("DAOBANK_POSTGRES") // these tests are about servers of our own
 	os.Exit(Main(m))
 }
 
@@ -202,8 +204,24 @@ func TestExternalServerIsNotReplacedByAnother(t *testing.T) {
 	}
 }
 
+// needPrograms skips a test of private servers where the ladder ends in Docker, whose story TestDocker tells.
+func needPrograms(t *testing.T) {
+	t.Helper()
+	if found, _ := findPrograms(t.Context()); len(found) > 0 {
+		return
+	}
+	pool, err := dockertest.NewPool("")
+	if err != nil || pingEngine(t.Context(), pool) != nil {
+		return // Open will tell what is missing
+	}
+	if image, err := heldImage(pool); err == nil {
+		t.Skipf("this machine has PostgreSQL only as the Docker image %s", image)
+	}
+}
+
 func open(t *testing.T, opts ...Option) *Cluster {
 	t.Helper()
+	needPrograms(t)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	c, err := Open(ctx, opts...)

@@ -63,6 +63,9 @@ type actor struct {
 
 func startActor(t *testing.T, cmd *exec.Cmd, role, dir string) actor {
 	t.Helper()
+	if role != "docker" {
+		needPrograms(t)
+	}
 	cmd.Env = append(os.Environ(), "CLUSTER_TEST_ROLE="+role, "CLUSTER_TEST_DIR="+dir)
 	cmd.Stderr = os.Stderr
 	out, err := cmd.StdoutPipe()
