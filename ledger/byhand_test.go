@@ -154,42 +154,58 @@ func handBooks(header handHash, accounts uint32, root handHash, sum int64) handH
 	return handTag("daobank/books", header[:], u32(accounts), root[:], u64(uint64(sum)))
 }
 
-// handAccount is the bech32m address of an account, after BIP-350.
+// handAccount is the address of an account.
 func handAccount(bank handHash, account uint64) string {
+	return handBech32("dao", concat(bank[:4], u64(account)), bech32m)
+}
+
+// The constants that tell the checksums of BIP-173 and BIP-350 apart.
+const (
+	bech32  = 1
+	bech32m = 0x2bc830a3
+)
+
+// handBech32 writes bytes as BIP-173 and BIP-350 say, without a version.
+func handBech32(hrp string, data []byte, constant uint32) string {
 	const charset = "qpzry9x8gf2tvdw0s3jn54khce6mua7l"
-	const constM = 0x2bc830a3
 	var words []byte
 	acc, bits := 0, 0
-	for _, b := range concat(bank[:4], u64(account)) {
+	for _, b := range data {
 		acc, bits = acc<<8|int(b), bits+8
 		for ; bits >= 5; bits -= 5 {
 			words = append(words, byte(acc>>(bits-5))&31)
 		}
 		acc &= 1<<bits - 1
 	}
-	words = append(words, byte(acc<<(5-bits))&31)
-	polymod := func(values []byte) uint32 {
-		c := uint32(1)
-		for _, v := range values {
-			top := c >> 25
-			c = (c&0x1ffffff)<<5 ^ uint32(v)
-			for i, g := range []uint32{0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3} {
-				if top>>i&1 == 1 {
-					c ^= g
-				}
-			}
-		}
-		return c
+	if bits > 0 {
+		words = append(words, byte(acc<<(5-bits))&31)
 	}
-	expanded := []byte{3, 3, 3, 0, 'd' & 31, 'a' & 31, 'o' & 31}
-	sum := polymod(concat(expanded, words, make([]byte, 6))) ^ constM
+	var expanded, low []byte
+	for _, c := range []byte(hrp) {
+		expanded, low = append(expanded, c>>5), append(low, c&31)
+	}
+	sum := polymod(concat(expanded, []byte{0}, low, words, make([]byte, 6))) ^ constant
 	for i := range 6 {
 		words = append(words, byte(sum>>(5*(5-i)))&31)
 	}
 	var text strings.Builder
-	text.WriteString("dao1")
+	text.WriteString(hrp + "1")
 	for _, w := range words {
 		text.WriteByte(charset[w])
 	}
 	return text.String()
+}
+
+func polymod(values []byte) uint32 {
+	c := uint32(1)
+	for _, v := range values {
+		top := c >> 25
+		c = (c&0x1ffffff)<<5 ^ uint32(v)
+		for i, g := range []uint32{0x3b6a57b2, 0x26508e6d, 0x1ea119fa, 0x3d4233dd, 0x2a1462b3} {
+			if top>>i&1 == 1 {
+				c ^= g
+			}
+		}
+	}
+	return c
 }

@@ -18,3 +18,15 @@ func (s *State) Fingerprint() string {
 
 // SumRoot folds the leaves of a sum tree, as Seal does at a cut.
 func SumRoot(leaves []SumNode) SumNode { return sumRoot(leaves) }
+
+// BankOf returns books with n accounts that hold something each.
+func BankOf(n int) *State {
+	s := &State{accounts: make([]account, n)}
+	for i := range s.accounts {
+		s.accounts[i].balance = Amount(i)
+	}
+	return s
+}
+
+// ComputeBooks is what Seal does at a cut.
+func (s *State) ComputeBooks() Books { return s.books() }
