@@ -2,12 +2,16 @@ package bitcoind
 
 import (
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
 	"strings"
+
+	"github.com/btcsuite/btcd/chaincfg/chainhash"
+	"github.com/btcsuite/btcd/wire"
 )
 
 // btcdModule is built at the version that the importing module's go.mod names.
@@ -76,6 +80,22 @@ func buildBtcd(ctx context.Context, path string) error {
 		return fmt.Errorf("go build %s: %w: %s", btcdModule, err, strings.TrimSpace(string(output)))
 	}
 	return os.Rename(built, path)
+}
+
+// staleHeader is Header for a block outside btcd's active chain. btcd keeps the
+// header but does not tell the height, so it is counted from the nearest
+// ancestor in the active chain.
+func (c *Client) staleHeader(ctx context.Context, hash chainhash.Hash) (*wire.BlockHeader, int32, error) {
+	var raw string
+	if err := c.Call(ctx, "getblockheader", &raw, hash.String(), false); err != nil {
+		return nil, 0, blockError(hash, err)
+	}
+	header := &wire.BlockHeader{}
+	if err := header.Deserialize(hex.NewDecoder(strings.NewReader(raw))); err != nil {
+		return nil, 0, fmt.Errorf("bitcoind: header of %s: %w", hash, err)
+	}
+	_, height, err := c.Header(ctx, header.PrevBlock)
+	return header, height + 1, err
 }
 
 // activate mines on btcd until its regtest has segwit and taproot. There they

@@ -207,7 +207,11 @@ func (c *Client) Header(ctx context.Context, hash chainhash.Hash) (*wire.BlockHe
 		Bits     bitsJSON `json:"bits"`
 		Nonce    uint32   `json:"nonce"`
 	}
-	if err := c.Call(ctx, "getblockheader", &r, hash.String(), true); err != nil {
+	err := c.Call(ctx, "getblockheader", &r, hash.String(), true)
+	if c.btcd && errors.Is(err, &RPCError{Code: codeInternal}) {
+		return c.staleHeader(ctx, hash)
+	}
+	if err != nil {
 		return nil, 0, blockError(hash, err)
 	}
 	header := &wire.BlockHeader{

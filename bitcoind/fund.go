@@ -133,24 +133,40 @@ func (m *Miner) gather(ctx context.Context, amount int64) ([]minerCoin, error) {
 		if err != nil || sum >= amount {
 			return coins, err
 		}
-		waiting := int64(0)
-		for _, coin := range m.coins {
-			waiting += coin.amount
-		}
-		n := 10
-		switch {
-		case len(m.coins) == 0:
-			n = int(m.client.params.CoinbaseMaturity) + spareCoins
-		case waiting >= amount:
-			// Enough is mined and needs only to mature or to confirm.
-		case subsidy(tip.Height+1) == 0:
-			return nil, fmt.Errorf("%w: %v wanted, %v there", ErrNoCoins, btcutil.Amount(amount), btcutil.Amount(waiting))
+		n, err := m.blocksFor(tip.Height, amount)
+		if err != nil {
+			return nil, err
 		}
 		if _, err := m.mine(ctx, n); err != nil {
 			return nil, err
 		}
 	}
 }
+
+// blocksFor returns how many blocks to mine before it is worth choosing again.
+func (m *Miner) blocksFor(height int32, amount int64) (int, error) {
+	if len(m.coins) == 0 {
+		amount = max(amount, spareCoins*subsidy(height+1))
+	}
+	sum, n := int64(0), 0
+	for _, coin := range m.coins {
+		sum += worth(coin.amount)
+	}
+	for ; sum < amount; n++ {
+		coin := worth(subsidy(height + 1 + int32(n)))
+		if coin == 0 {
+			return 0, fmt.Errorf("%w: %v wanted, %v to be had", ErrNoCoins, btcutil.Amount(amount), btcutil.Amount(sum))
+		}
+		sum += coin
+	}
+	if n > 0 {
+		return n + int(m.client.params.CoinbaseMaturity), nil
+	}
+	return 10, nil // enough is there, and needs only to mature or to confirm
+}
+
+// worth is what a coin adds to a payment, after the fee of its input.
+func worth(amount int64) int64 { return max(0, amount-inputSize*fundFeeRate) }
 
 // choose picks spendable coins, confirmed ones first and oldest first, until
 // they reach the amount and the fees of their inputs. The sum it returns is
@@ -160,13 +176,13 @@ func (m *Miner) choose(ctx context.Context, height int32, amount int64) (coins [
 	depth := 0
 	take := func(coin minerCoin) {
 		coins, depth = append(coins, coin), depth+coin.depth
-		sum += coin.amount - inputSize*fundFeeRate
+		sum += worth(coin.amount)
 	}
 	for _, coin := range m.coins {
 		if sum >= amount {
 			break
 		}
-		if coin.matureAt > height+1 || coin.amount <= inputSize*fundFeeRate {
+		if coin.matureAt > height+1 || worth(coin.amount) == 0 {
 			continue
 		}
 		confirmations, err := m.confirmations(ctx, coin.outpoint)

@@ -118,59 +118,75 @@ type portTakenError struct{ err error }
 func (e *portTakenError) Error() string { return e.err.Error() }
 func (e *portTakenError) Unwrap() error { return e.err }
 
-func openOnce(ctx context.Context, s *settings, r recipe) (node *Node, err error) {
-	dir, err := os.MkdirTemp("", "bitcoind-")
+func openOnce(ctx context.Context, s *settings, r recipe) (*Node, error) {
+	home, err := newHome(s, r.host)
 	if err != nil {
 		return nil, err
+	}
+	node := &Node{home: home}
+	if err := node.boot(ctx, s, r); err != nil {
+		return nil, errors.Join(err, node.abandon())
+	}
+	return node, nil
+}
+
+// newHome makes a directory with its guard and chooses a port and a password.
+func newHome(s *settings, host string) (home, error) {
+	port, err := freePort()
+	if err != nil {
+		return home{}, err
+	}
+	if host == "" {
+		host = "127.0.0.1"
+	}
+	dir, err := os.MkdirTemp("", "bitcoind-")
+	if err != nil {
+		return home{}, err
 	}
 	guard, err := newGuard(dir)
 	if err != nil {
-		os.RemoveAll(dir)
-		return nil, err
+		return home{}, errors.Join(err, os.RemoveAll(dir))
 	}
-	node = &Node{}
-	defer func() {
-		if err == nil {
-			return
-		}
-		if node.program != nil {
-			node.kill()
-			node.program.close()
-		}
-		guard.close()
-	}()
-	port, err := freePort()
-	if err != nil {
-		return nil, err
-	}
-	node.home = home{
+	return home{
 		dir: dir, log: filepath.Join(dir, "node.log"), port: port, args: s.args, guard: guard,
 		config: Config{
-			URL:  fmt.Sprintf("http://127.0.0.1:%d", port),
+			URL:  fmt.Sprintf("http://%s:%d", host, port),
 			User: "regtest", Password: rand.Text(), Poll: s.poll,
 		},
-	}
-	program, err := r.prepare(node.home)
+	}, nil
+}
+
+// boot starts the program and waits until the node is of use.
+func (n *Node) boot(ctx context.Context, s *settings, r recipe) (err error) {
+	program, err := r.prepare(n.home)
 	if err != nil {
-		return nil, err
+		return err
 	}
-	if err := program.start(); err != nil {
-		program.close()
-		return nil, err
+	n.program = program
+	if err := n.program.start(); err != nil {
+		return err
 	}
-	node.program = program
-	node.Client = newClient(node.home.config)
-	if err := node.awaitReady(ctx, node.connect); err != nil {
-		return nil, err
+	n.Client = newClient(n.home.config)
+	if err := n.awaitReady(ctx, n.connect); err != nil {
+		return err
 	}
-	if err := node.requireVersion(ctx); err != nil {
-		return nil, err
+	if err := n.requireVersion(ctx); err != nil {
+		return err
 	}
-	if node.Miner, err = NewMiner(node.Client, s.minerSeed); err != nil {
-		return nil, err
+	if n.Miner, err = NewMiner(n.Client, s.minerSeed); err != nil {
+		return err
 	}
-	node.info = Info{Kind: r.kind, Version: node.Version(), Source: r.source}
-	return node, nil
+	n.info = Info{Kind: r.kind, Version: n.Version(), Source: r.source}
+	return nil
+}
+
+// abandon removes what a failed boot left.
+func (n *Node) abandon() error {
+	var errs []error
+	if n.program != nil {
+		errs = append(errs, n.kill(), n.program.close())
+	}
+	return errors.Join(append(errs, n.home.guard.close())...)
 }
 
 // awaitReady asks until the node answers, and watches for its early end.
@@ -219,7 +235,9 @@ func (n *Node) Info() Info { return n.info }
 func (n *Node) Log() string { return n.home.log }
 
 // Kill ends the node at once, as SIGKILL or a power cut would. Restart brings it
-// back with what it had written.
+// back with what it had written: a local bitcoind writes its chain rarely, so
+// a young one comes back without its last blocks, often without any. Stop
+// first keeps everything.
 func (n *Node) Kill() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -260,7 +278,9 @@ func (n *Node) stop(ctx context.Context) error {
 }
 
 // Restart stops the node if it runs and starts it again, with the same data and
-// the same port. It returns when the node answers.
+// the same port. It returns when the node answers. btcd is an exception: on
+// regtest it removes its database whenever it starts, and comes back with the
+// genesis block only.
 func (n *Node) Restart(ctx context.Context) error {
 	n.mu.Lock()
 	defer n.mu.Unlock()

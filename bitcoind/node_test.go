@@ -1,28 +1,273 @@
-package bitcoind_test
+package bitcoind
 
 import (
+	"bufio"
+	"context"
+	"errors"
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"sync"
+	"syscall"
 	"testing"
 	"time"
 
-	"github.com/daobank/daobank/bitcoind"
+	"github.com/ory/dockertest/v3"
+	"github.com/ory/dockertest/v3/docker"
 )
 
-func TestSmoke(t *testing.T) {
-	for _, o := range []bitcoind.Option{bitcoind.WithLogf(t.Logf), bitcoind.WithBtcd()} {
-		t0 := time.Now()
-		n := bitcoind.Start(t, o)
-		t.Log(n.Info(), time.Since(t0))
-		t0 = time.Now()
-		op, err := n.Fund(t.Context(), n.MinerScript(), 1e8)
-		t.Log(op, err, time.Since(t0))
-		t0 = time.Now()
-		hs, err := n.Mine(t.Context(), 1)
-		t.Log(hs, err, time.Since(t0))
-		t.Log(n.Tx(t.Context(), op.Hash))
-		t0 = time.Now()
-		t.Log(n.Kill(), n.Restart(t.Context()), time.Since(t0))
-		t.Log(n.Tip(t.Context()))
-		t0 = time.Now()
-		t.Log(n.Close(), time.Since(t0))
+func TestNodeSurvivesStopKillAndRestart(t *testing.T) {
+	onEachKind(t, func(t *testing.T, node *Node) {
+		ctx := t.Context()
+		if node.Network().Name != "regtest" || node.Info().Version == "" || node.Info().Source == "" {
+			t.Errorf("info %+v on %s", node.Info(), node.Network().Name)
+		}
+		before := node.Config().URL
+		_, err := node.Mine(ctx, 3)
+		must(t, err)
+		tip, err := node.Tip(ctx)
+		must(t, err)
+
+		must(t, node.Stop(ctx))
+		var transport *TransportError
+		if _, err := node.Tip(ctx); !errors.As(err, &transport) {
+			t.Errorf("a stopped node answered: %v", err)
+		}
+		must(t, node.Restart(ctx))
+		if node.Info().Kind == "btcd" { // removes its regtest chain at every start
+			tip = Block{Hash: node.hashAt(t, 0)}
+		}
+		if after, err := node.Tip(ctx); err != nil || after != tip {
+			t.Errorf("after a stop: tip %v, %v; want %v", after, err, tip)
+		}
+		must(t, node.Restart(ctx)) // of a running node
+
+		must(t, node.Kill())
+		must(t, node.Kill()) // of a dead node
+		must(t, node.Restart(ctx))
+		if after, err := node.Tip(ctx); err != nil || after.Height < tip.Height {
+			t.Errorf("after a kill: tip %v, %v; want what the stop had written", after, err)
+		}
+		if after := node.Config().URL; after != before {
+			t.Errorf("the node moved from %s to %s", before, after)
+		}
+		_, err = node.Mine(ctx, 1)
+		must(t, err)
+
+		if tail := node.LogTail(5); len(strings.Split(tail, "\n")) != 5 {
+			t.Errorf("last five lines of the log: %q", tail)
+		}
+		must(t, node.Close())
+		must(t, node.Close())
+		if _, err := os.Stat(node.home.dir); !errors.Is(err, os.ErrNotExist) {
+			t.Errorf("directory after Close: %v", err)
+		}
+		for name, call := range map[string]func() error{
+			"Restart": func() error { return node.Restart(ctx) },
+			"Stop":    func() error { return node.Stop(ctx) },
+			"Kill":    node.Kill,
+		} {
+			if err := call(); !errors.Is(err, os.ErrClosed) {
+				t.Errorf("%s after Close: %v, want os.ErrClosed", name, err)
+			}
+		}
+	})
+}
+
+func TestDialFromElsewhere(t *testing.T) {
+	onEachKind(t, func(t *testing.T, node *Node) {
+		client, err := Dial(t.Context(), node.Config())
+		must(t, err)
+		if client.Version() != node.Version() || client.Network() != node.Network() {
+			t.Errorf("dialled %s, want %s", client.Version(), node.Version())
+		}
+		wrong := node.Config()
+		wrong.Password = "wrong"
+		if _, err := Dial(t.Context(), wrong); !errors.Is(err, ErrUnauthorized) {
+			t.Errorf("wrong password: %v, want ErrUnauthorized", err)
+		}
+	})
+}
+
+func TestNodesInParallel(t *testing.T) {
+	t.Parallel()
+	const count = 8
+	var nodes [count]*Node
+	var wait sync.WaitGroup
+	for i := range nodes {
+		wait.Go(func() {
+			node, err := Open(t.Context())
+			if err != nil {
+				t.Errorf("node %d: %v", i, err)
+				return
+			}
+			nodes[i] = node
+			if _, err := node.Mine(t.Context(), i); err != nil {
+				t.Errorf("node %d: %v", i, err)
+			}
+		})
 	}
+	wait.Wait()
+	for i, node := range nodes {
+		if node == nil {
+			continue
+		}
+		if tip, err := node.Tip(t.Context()); err != nil || tip.Height != int32(i) {
+			t.Errorf("node %d: tip %v, %v; another's chain?", i, tip, err)
+		}
+		wait.Go(func() {
+			if err := node.Close(); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	wait.Wait()
+}
+
+func TestEarlyEndIsReportedWithTheLog(t *testing.T) {
+	t.Parallel()
+	_, err := Open(t.Context(), WithArgs("-no-such-argument"))
+	var none *NoNodeError
+	if !errors.As(err, &none) || !strings.Contains(err.Error(), "no-such-argument") {
+		t.Fatalf("error %v, want a NoNodeError with the node's complaint", err)
+	}
+}
+
+func TestHungNodeIsGivenUpWithTheContext(t *testing.T) {
+	t.Parallel()
+	hung := filepath.Join(t.TempDir(), "hung")
+	must(t, os.WriteFile(hung, []byte("#!/bin/sh\necho here I am\nsleep 1000\n"), 0o700))
+	ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
+	defer cancel()
+	_, err := Open(ctx, WithBinary(hung))
+	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "here I am") {
+		t.Errorf("error %v, want the deadline and the log", err)
+	}
+}
+
+func TestLadderNamesEachRung(t *testing.T) {
+	t.Setenv("BITCOIND", "")
+	t.Setenv("BTCD", "")
+	t.Setenv("PATH", t.TempDir())
+	t.Setenv("DAOBANK_TOOLS", t.TempDir())
+	t.Setenv("BITCOIND_IMAGE", "no-such-image:at-all")
+	_, err := Open(t.Context())
+	var none *NoNodeError
+	if !errors.As(err, &none) {
+		t.Fatalf("error %v, want a NoNodeError", err)
+	}
+	var rungs []string
+	for _, rung := range none.Rungs {
+		rungs = append(rungs, rung.Rung)
+		if rung.Err == nil {
+			t.Errorf("%s: no reason", rung.Rung)
+		}
+	}
+	if got := strings.Join(rungs, " "); got != "PATH docker .tools btcd" {
+		t.Errorf("rungs %q", got)
+	}
+	if !strings.Contains(err.Error(), "make setup") {
+		t.Errorf("no advice in %q", err)
+	}
+}
+
+func TestExplicitChoiceIsTheOnlyOne(t *testing.T) {
+	t.Setenv("BITCOIND", filepath.Join(t.TempDir(), "missing"))
+	for name, options := range map[string][]Option{
+		"BITCOIND": nil, "WithBinary": {WithBinary("/no/such/bitcoind")}, "WithDocker": {WithDocker("no-such-image:at-all")},
+	} {
+		_, err := Open(t.Context(), options...)
+		var none *NoNodeError
+		if !errors.As(err, &none) || len(none.Rungs) != 1 || none.Rungs[0].Rung != name {
+			t.Errorf("%s: error %v, want only its own reason", name, err)
+		}
+	}
+}
+
+// TestNothingIsLeftBehind kills a process that holds a node, as the machine or a
+// test's timeout would, and looks for what remains.
+func TestNothingIsLeftBehind(t *testing.T) {
+	t.Parallel()
+	for kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			needDocker(t, kind)
+			child := exec.Command(os.Args[0])
+			child.Env = append(os.Environ(), childVariable+"="+kind)
+			child.Stderr = os.Stderr
+			output, err := child.StdoutPipe()
+			must(t, err)
+			must(t, child.Start())
+			line, err := bufio.NewReader(output).ReadString('\n')
+			must(t, child.Process.Kill())
+			child.Wait()
+			must(t, err)
+			var dir, container string
+			var pid, port int
+			_, err = fmt.Sscanf(line, "%s %d %d %s", &dir, &pid, &port, &container)
+			must(t, err)
+			remains := func() string {
+				switch {
+				case !portFree(port):
+					return "its port"
+				case pid != 0 && runs(pid):
+					return "its process"
+				case exists(dir):
+					return "its directory"
+				case container != "-" && containerExists(t, container):
+					return "its container"
+				}
+				return ""
+			}
+			for deadline := time.Now().Add(20 * time.Second); remains() != ""; time.Sleep(10 * time.Millisecond) {
+				if time.Now().After(deadline) {
+					t.Fatalf("%s is left behind: %s", remains(), line)
+				}
+			}
+		})
+	}
+}
+
+// holdNode starts a node, tells what there is to look for, and waits to be killed.
+func holdNode(kind string) error {
+	node, err := Open(context.Background(), kinds[kind]...)
+	if err != nil {
+		return err
+	}
+	pid, container := 0, "-"
+	switch p := node.program.(type) {
+	case *process:
+		pid = p.cmd.Process.Pid
+	case interface{ containerID() string }:
+		container = p.containerID()
+	}
+	fmt.Println(node.home.dir, pid, node.home.port, container)
+	select {}
+}
+
+func (c *container) containerID() string { return c.id }
+
+func exists(path string) bool {
+	_, err := os.Stat(path)
+	return err == nil
+}
+
+// runs reports whether a process exists that is not merely waiting to be reaped
+// by whoever inherited it.
+func runs(pid int) bool {
+	if syscall.Kill(pid, 0) != nil {
+		return false
+	}
+	status, err := os.ReadFile(fmt.Sprintf("/proc/%d/status", pid))
+	return err != nil || !strings.Contains(string(status), "State:\tZ")
+}
+
+func containerExists(t *testing.T, id string) bool {
+	pool, err := dockertest.NewPool("")
+	must(t, err)
+	_, err = pool.Client.InspectContainer(id)
+	var gone *docker.NoSuchContainer
+	return !errors.As(err, &gone)
 }

@@ -14,7 +14,7 @@ import (
 type program interface {
 	// start returns at once; the node may not answer yet.
 	start() error
-	// ended is closed when the run that start began has ended.
+	// ended is closed when the run that start began has ended, or nothing runs.
 	ended() <-chan struct{}
 	// outcome says how that run ended.
 	outcome() string
@@ -38,6 +38,13 @@ type process struct {
 }
 
 var _ program = (*process)(nil)
+
+// closed is what ended returns when nothing was started.
+var closed = func() chan struct{} {
+	c := make(chan struct{})
+	close(c)
+	return c
+}()
 
 // The new process waits until the guard knows it; if this process dies before,
 // the read fails and nothing starts.
@@ -83,11 +90,16 @@ func (p *process) start() error {
 func (p *process) ended() <-chan struct{} {
 	p.mu.Lock()
 	defer p.mu.Unlock()
+	if p.done == nil {
+		return closed
+	}
 	return p.done
 }
 
 func (p *process) outcome() string {
 	<-p.ended()
+	p.mu.Lock()
+	defer p.mu.Unlock()
 	return fmt.Sprintf("%s: %s", filepath.Base(p.argv[0]), p.cmd.ProcessState)
 }
 

@@ -25,6 +25,7 @@ type home struct {
 type recipe struct {
 	kind    string
 	source  string
+	host    string // where its port is reached; empty for the loopback
 	prepare func(home) (program, error)
 }
 

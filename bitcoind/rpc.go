@@ -17,11 +17,13 @@ const (
 	CodeMisc             = -1  // also btcd's answer for a height out of range
 	CodeNotFound         = -5  // no such block, transaction or address
 	CodeInvalidParameter = -8  // also bitcoind's answer for a height out of range
-	CodeVerifyError      = -25 // inputs missing or spent
+	CodeVerifyError      = -25 // inputs missing or spent; on btcd also a script that fails
 	CodeVerifyRejected   = -26 // refused by consensus or mempool rules
 	CodeAlreadyInChain   = -27 // the transaction's outputs are already in the UTXO set
 	CodeInWarmup         = -28 // the node is starting
 	CodeMethodNotFound   = -32601
+
+	codeInternal = -32603 // btcd's, for the height of a block outside the active chain
 )
 
 // maxResponse bounds what one call may make this process hold: a block as hex

@@ -1,0 +1,115 @@
+package bitcoind_test
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log"
+	"os"
+	"testing"
+
+	"github.com/btcsuite/btcd/btcutil"
+
+	"github.com/daobank/daobank/bitcoind"
+)
+
+// A payment from nothing to its first confirmation.
+func Example() {
+	ctx := context.Background()
+	node, err := bitcoind.Open(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+
+	script := node.MinerScript() // any output script
+	coin, err := node.Fund(ctx, script, btcutil.SatoshiPerBitcoin/2)
+	if err != nil {
+		log.Fatal(err)
+	}
+	waiting, err := node.InMempool(ctx, coin.Hash)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("in the mempool:", waiting)
+
+	if _, err := node.Mine(ctx, 1); err != nil {
+		log.Fatal(err)
+	}
+	tx, confirmations, _, err := node.Tx(ctx, coin.Hash)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(btcutil.Amount(tx.TxOut[coin.Index].Value), "with", confirmations, "confirmation")
+	// Output:
+	// in the mempool: true
+	// 0.5 BTC with 1 confirmation
+}
+
+// In a test, one call starts the node and sees to its end.
+func ExampleStart() {
+	_ = func(t *testing.T) {
+		node := bitcoind.Start(t)
+		if _, err := node.Mine(t.Context(), 101); err != nil {
+			t.Fatal(err)
+		}
+	}
+}
+
+// A consumer that remembers the last block it has handled continues from there,
+// whatever happened in between.
+func ExampleClient_Follow() {
+	ctx := context.Background()
+	node, err := bitcoind.Open(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+	if _, err := node.Mine(ctx, 3); err != nil {
+		log.Fatal(err)
+	}
+	var last bitcoind.Block // the zero Block: from genesis
+	for event, err := range node.Follow(ctx, last) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println("connected:", event.Connected, "height:", event.Block.Height)
+		if last = event.Block; last.Height == 3 {
+			break
+		}
+	}
+	// Output:
+	// connected: true height: 1
+	// connected: true height: 2
+	// connected: true height: 3
+}
+
+// A node that is run by something else, such as a service of docker compose.
+func ExampleDial() {
+	ctx := context.Background()
+	client, err := bitcoind.Dial(ctx, bitcoind.Config{
+		URL: "http://127.0.0.1:18443", User: "user", Password: os.Getenv("RPC_PASSWORD"),
+	})
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	miner, err := bitcoind.NewMiner(client, nil) // refuses any chain but regtest
+	if err != nil {
+		log.Print(err)
+		return
+	}
+	hashes, err := miner.Mine(ctx, 1)
+	fmt.Println(hashes, err)
+}
+
+// Errors of the node are told apart by code, and from lost replies by type.
+func ExampleRPCError() {
+	var err error = &bitcoind.RPCError{Method: "sendrawtransaction", Code: -26, Message: "dust"}
+	fmt.Println(errors.Is(err, &bitcoind.RPCError{Code: bitcoind.CodeVerifyRejected}))
+	var lost *bitcoind.TransportError
+	fmt.Println(errors.As(err, &lost))
+	// Output:
+	// true
+	// false
+}

@@ -1,0 +1,119 @@
+package bitcoind
+
+import (
+	"context"
+	"encoding/hex"
+	"fmt"
+	"os"
+	"testing"
+
+	"github.com/btcsuite/btcd/btcec/v2"
+	"github.com/btcsuite/btcd/chaincfg/chainhash"
+	"github.com/btcsuite/btcd/txscript"
+)
+
+// childVariable makes the test program a process that holds a node of the named
+// kind until it is killed; see TestNothingIsLeftBehind.
+const childVariable = "BITCOIND_TEST_CHILD"
+
+func TestMain(m *testing.M) {
+	if kind := os.Getenv(childVariable); kind != "" {
+		if err := holdNode(kind); err != nil {
+			fmt.Fprintln(os.Stderr, err)
+			os.Exit(1)
+		}
+	}
+	os.Exit(m.Run())
+}
+
+// kinds are the nodes that the stories run on.
+var kinds = map[string][]Option{
+	"bitcoind": nil, // the ladder's choice
+	"docker":   {WithDocker("")},
+	"btcd":     {WithBtcd()},
+}
+
+// onEachKind tells one story on a node of each kind, in parallel.
+func onEachKind(t *testing.T, story func(t *testing.T, node *Node)) {
+	t.Parallel()
+	for kind := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			story(t, startKind(t, kind))
+		})
+	}
+}
+
+// startKind starts a node, or skips where there is no engine or image.
+func startKind(t *testing.T, kind string) *Node {
+	t.Helper()
+	needDocker(t, kind)
+	return Start(t, kinds[kind]...)
+}
+
+func needDocker(t *testing.T, kind string) {
+	t.Helper()
+	if kind != "docker" {
+		return
+	}
+	if _, err := findDocker(t.Context(), &settings{}); err != nil {
+		t.Skipf("the docker provider is not tested here: %v", err)
+	}
+}
+
+// someScript returns a P2TR script that nobody else pays.
+func someScript(t testing.TB) []byte {
+	t.Helper()
+	key, err := btcec.NewPrivateKey()
+	must(t, err)
+	script, err := txscript.PayToTaprootScript(key.PubKey())
+	must(t, err)
+	return script
+}
+
+func must(t testing.TB, err error) {
+	t.Helper()
+	if err != nil {
+		t.Fatal(err)
+	}
+}
+
+// branch builds n empty blocks on a block of any chain, which need not become
+// active, and returns the last.
+func (m *Miner) branch(ctx context.Context, from Block, n int) (Block, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	header, _, err := m.client.Header(ctx, from.Hash)
+	if err != nil {
+		return from, err
+	}
+	for range n {
+		block, err := m.plan(from, header, header.Timestamp).build()
+		if err != nil {
+			return from, err
+		}
+		raw, err := encodeHex(block.Serialize)
+		if err != nil {
+			return from, err
+		}
+		var reason *string
+		if err := m.client.Call(ctx, "submitblock", &reason, raw); err != nil {
+			return from, err
+		}
+		if reason != nil && *reason != "inconclusive" { // bitcoind's word for a block beside the best chain
+			return from, fmt.Errorf("%w: %s", ErrBlockRefused, *reason)
+		}
+		header, from = &block.Header, Block{Height: from.Height + 1, Hash: block.BlockHash()}
+	}
+	return from, nil
+}
+
+// hashAt is BlockHash for tests.
+func (n *Node) hashAt(t testing.TB, height int32) chainhash.Hash {
+	t.Helper()
+	hash, err := n.BlockHash(t.Context(), height)
+	must(t, err)
+	return hash
+}
+
+func hexOf(b []byte) string { return hex.EncodeToString(b) }

@@ -1,0 +1,177 @@
+package bitcoind
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"fmt"
+	"io"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
+	"testing"
+	"time"
+)
+
+// fakeNode answers calls as reply says and counts them.
+func fakeNode(t *testing.T, reply func(w http.ResponseWriter, id uint64)) (*Client, *atomic.Int32) {
+	t.Helper()
+	var calls atomic.Int32
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		calls.Add(1)
+		var request rpcRequest
+		if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
+			t.Errorf("request: %v", err)
+		}
+		reply(w, request.ID)
+	}))
+	t.Cleanup(server.Close)
+	return newClient(Config{URL: server.URL, User: "user", Password: "password", Poll: time.Millisecond}), &calls
+}
+
+func TestCallOutcomes(t *testing.T) {
+	say := func(status int, format string) func(http.ResponseWriter, uint64) {
+		return func(w http.ResponseWriter, id uint64) {
+			w.WriteHeader(status)
+			io.WriteString(w, strings.ReplaceAll(format, "ID", fmt.Sprint(id)))
+		}
+	}
+	hangUp := func(w http.ResponseWriter, _ uint64) {
+		connection, _, err := w.(http.Hijacker).Hijack()
+		if err == nil {
+			connection.Close()
+		}
+	}
+	tests := []struct {
+		name      string
+		reply     func(http.ResponseWriter, uint64)
+		wantCode  int   // of an RPCError
+		wantCause error // of a TransportError
+		transport bool
+	}{
+		{name: "result", reply: say(200, `{"id":ID,"result":7,"error":null}`)},
+		{name: "result without error field", reply: say(200, `{"id":ID,"result":7}`)},
+		{name: "unknown fields", reply: say(200, `{"id":ID,"result":7,"warnings":["new"]}`)},
+		{name: "error with status 500", reply: say(500, `{"id":ID,"result":null,"error":{"code":-5,"message":"no"}}`), wantCode: CodeNotFound},
+		{name: "error with status 200", reply: say(200, `{"id":ID,"error":{"code":-8,"message":"no"}}`), wantCode: CodeInvalidParameter},
+		{name: "method not found", reply: say(404, `{"id":ID,"result":null,"error":{"code":-32601,"message":"no"}}`), wantCode: CodeMethodNotFound},
+		{name: "unauthorized", reply: say(401, ``), transport: true, wantCause: ErrUnauthorized},
+		{name: "forbidden", reply: say(403, `no`), transport: true, wantCause: ErrUnauthorized},
+		{name: "overloaded", reply: say(503, `Work queue depth exceeded`), transport: true},
+		{name: "redirect", reply: say(307, ``), transport: true},
+		{name: "garbage", reply: say(200, `<html>`), transport: true},
+		{name: "empty", reply: say(200, ``), transport: true},
+		{name: "truncated", reply: say(200, `{"id":ID,"result":`), transport: true},
+		{name: "another call's id", reply: say(200, `{"id":0,"result":7}`), transport: true},
+		{name: "no id", reply: say(200, `{"result":7}`), transport: true},
+		{name: "no result", reply: say(200, `{"id":ID}`), transport: true},
+		{name: "result of another type", reply: say(200, `{"id":ID,"result":"seven"}`), transport: true},
+		{name: "status 500 with a result", reply: say(500, `{"id":ID,"result":7}`), transport: true},
+		{name: "too large", reply: say(200, `{"id":ID,"result":"`+strings.Repeat("x", 2000)+`"}`), transport: true, wantCause: ErrResponseTooLarge},
+		{name: "lost reply", reply: hangUp, transport: true, wantCause: io.EOF},
+	}
+	for _, test := range tests {
+		t.Run(test.name, func(t *testing.T) {
+			client, calls := fakeNode(t, test.reply)
+			client.maxResponse = 1000
+			var got int
+			err := client.Call(t.Context(), "method", &got, 1, "two")
+			if n := calls.Load(); n != 1 {
+				t.Errorf("the node saw %d calls, want 1", n)
+			}
+			var refused *RPCError
+			var transport *TransportError
+			switch {
+			case test.wantCode != 0:
+				if !errors.As(err, &refused) || refused.Code != test.wantCode || refused.Method != "method" {
+					t.Errorf("error %v, want code %d", err, test.wantCode)
+				}
+			case test.transport:
+				if !errors.As(err, &transport) || (test.wantCause != nil && !errors.Is(err, test.wantCause)) {
+					t.Errorf("error %v, want a TransportError of %v", err, test.wantCause)
+				}
+			case err != nil || got != 7:
+				t.Errorf("got %d, %v; want 7", got, err)
+			}
+		})
+	}
+}
+
+func TestCallEndsWithItsContext(t *testing.T) {
+	release := make(chan struct{})
+	client, calls := fakeNode(t, func(http.ResponseWriter, uint64) { <-release })
+	defer close(release)
+	ctx, cancel := context.WithCancel(t.Context())
+	failed := make(chan error, 1)
+	go func() { failed <- client.Call(ctx, "slow", nil) }()
+	for calls.Load() == 0 {
+		time.Sleep(time.Millisecond)
+	}
+	cancel()
+	err := <-failed
+	var transport *TransportError
+	if !errors.Is(err, context.Canceled) || !errors.As(err, &transport) {
+		t.Errorf("error %v, want a TransportError of context.Canceled", err)
+	}
+}
+
+func TestCallToNobody(t *testing.T) {
+	server := httptest.NewServer(nil)
+	server.Close()
+	_, err := Dial(t.Context(), Config{URL: server.URL})
+	var transport *TransportError
+	if !errors.As(err, &transport) || transport.Status != 0 {
+		t.Errorf("error %v, want a TransportError without status", err)
+	}
+}
+
+func TestRPCErrorIsComparedByCode(t *testing.T) {
+	err := fmt.Errorf("context: %w", &RPCError{Method: "m", Code: -26, Message: "dust"})
+	if !errors.Is(err, &RPCError{Code: CodeVerifyRejected}) || errors.Is(err, &RPCError{Code: CodeVerifyError}) {
+		t.Error("errors.Is does not compare codes")
+	}
+}
+
+func TestWaitTellsTheLastStateSeen(t *testing.T) {
+	const reply = `{"id":%d,"result":{"chain":"regtest","blocks":3,"bestblockhash":"` +
+		`0f9188f13cb7b2c71f2a335e3a4fc328bf5beb436012afca590b1a11466e2206"}}`
+	var answered atomic.Int32
+	client, _ := fakeNode(t, func(w http.ResponseWriter, id uint64) {
+		if answered.Add(1)%2 == 0 {
+			w.WriteHeader(http.StatusServiceUnavailable) // a wait passes over this
+			return
+		}
+		fmt.Fprintf(w, reply, id)
+	})
+	retried := make(chan error, 1)
+	client.config.OnRetry = func(err error) {
+		select {
+		case retried <- err:
+		default:
+		}
+	}
+	ctx, cancel := context.WithCancel(t.Context())
+	failed := make(chan error, 1)
+	go func() { failed <- client.WaitHeight(ctx, 4) }()
+	<-retried
+	for answered.Load()%2 == 0 { // until the next good answer
+		time.Sleep(100 * time.Microsecond)
+	}
+	cancel()
+	err := <-failed
+	var wait *WaitError
+	if !errors.As(err, &wait) || !errors.Is(err, context.Canceled) {
+		t.Fatalf("error %v, want a WaitError of context.Canceled", err)
+	}
+	if wait.For != "height 4" || (!strings.HasPrefix(wait.Last, "tip 3 ") && !strings.Contains(wait.Last, "503")) {
+		t.Errorf("error %q does not tell the last state", err)
+	}
+}
+
+func TestWaitEndsAtAnErrorThatDoesNotPass(t *testing.T) {
+	client, _ := fakeNode(t, func(w http.ResponseWriter, _ uint64) { w.WriteHeader(http.StatusUnauthorized) })
+	if err := client.WaitHeight(t.Context(), 1); !errors.Is(err, ErrUnauthorized) {
+		t.Errorf("error %v, want ErrUnauthorized", err)
+	}
+}
