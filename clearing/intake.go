@@ -2,7 +2,6 @@ package clearing
 
 import (
 	"context"
-	"fmt"
 	"sync/atomic"
 
 	"github.com/daobank/daobank/ledger"
@@ -54,7 +53,7 @@ func (e *Engine) SubmitMany(ctx context.Context, orders []*ledger.Order) []Outco
 		// All stages have ended, so what was answered before can be read.
 		e.collect(ctx, sub, outcomes)
 	case <-ctx.Done():
-		sub.refuse(outcomes, fmt.Errorf("the outcome is unknown, send the same order again: %w", context.Cause(ctx)))
+		sub.refuse(outcomes, errLeft(ctx))
 	}
 	return outcomes
 }
@@ -154,6 +153,7 @@ func (e *Engine) reserve(n int) int {
 // collect turns the answers into outcomes. Orders that may have been accepted
 // before are looked up here, in the caller's own goroutine.
 func (e *Engine) collect(ctx context.Context, sub *submission, outcomes []Outcome) {
+	first := &firstAnswers{Engine: e}
 	for i := range sub.items {
 		it := &sub.items[i]
 		out := &outcomes[it.place]
@@ -161,7 +161,7 @@ func (e *Engine) collect(ctx context.Context, sub *submission, outcomes []Outcom
 		case !it.answer.given:
 			out.Err = ErrStopped
 		case it.answer.repeats != (ledger.OrderRef{}):
-			out.Acceptance, out.Err = e.firstAnswer(ctx, it)
+			out.Acceptance, out.Err = first.answer(ctx, it)
 		default:
 			out.Acceptance, out.Err = it.answer.acceptance, it.answer.err
 		}

@@ -53,6 +53,33 @@ func TestIdleEngineLearnsThatItWasReplaced(t *testing.T) {
 	}
 }
 
+func TestCloseInHaste(t *testing.T) {
+	b := openBank(t)
+	m := b.members(2, 1000)
+	blocker := b.connect()
+	b.exec(blocker, `begin; select from lease for update`)
+	o, outcome := m[0].pay(m[1].id, 1), make(chan error, 1)
+	go func() {
+		_, err := b.Submit(t.Context(), o)
+		outcome <- err
+	}()
+	b.waitForCommit()
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	if err := b.Close(ctx); !errors.Is(err, context.Canceled) {
+		t.Errorf("Close: %v, want the context's error", err)
+	}
+	if err := <-outcome; !errors.Is(err, clearing.ErrStopped) {
+		t.Errorf("the order: %v, want ErrStopped", err)
+	}
+	b.exec(blocker, `rollback`)
+	b.Engine = b.start()
+	b.accept(o)
+	if got := b.balance(m[0].id); got != 999 {
+		t.Errorf("the balance is %d, want 999: paid once", got)
+	}
+}
+
 // COMMIT was sent and its end is lost. The engine cannot know; it stops. The
 // next one reads what is true, and the order sent again is carried out once.
 func TestLostEndOfCommit(t *testing.T) {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/binary"
 	"fmt"
+	"time"
 
 	"github.com/jackc/pgx/v5"
 
@@ -59,8 +60,7 @@ func (s *Store) Commit(ctx context.Context, c Commit) error {
 		return fmt.Errorf("commit batch %d: begin: %w", number, err)
 	}
 	if err := c.write(ctx, tx); err != nil {
-		// Whether or not the server hears it, a Tx without COMMIT is undone.
-		_ = tx.Rollback(context.WithoutCancel(ctx))
+		rollback(tx)
 		return fmt.Errorf("commit batch %d: %w", number, classify(err))
 	}
 	if err := tx.Commit(ctx); err != nil {
@@ -68,6 +68,17 @@ func (s *Store) Commit(ctx context.Context, c Commit) error {
 	}
 	return nil
 }
+
+// rollback ends a Tx that failed. Whether or not the server hears it, a Tx
+// without COMMIT is undone.
+func rollback(tx pgx.Tx) {
+	ctx, cancel := context.WithTimeout(context.Background(), rollbackLimit)
+	defer cancel()
+	_ = tx.Rollback(ctx)
+}
+
+// rollbackLimit is how long to wait for a server that may be gone.
+const rollbackLimit = 3 * time.Second
 
 // write sends all rows of the batch. The header comes first: its trigger
 // fences an old writer before anything else is sent.

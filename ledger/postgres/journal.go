@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/jackc/pgx/v5"
 
@@ -37,7 +38,7 @@ func (s *Store) Batches(ctx context.Context, from uint64) iter.Seq2[*ledger.Batc
 					return
 				}
 			}
-			next += uint64(len(chunk))
+			next = chunk[len(chunk)-1].Header.Number + 1
 		}
 	}
 }
@@ -60,7 +61,7 @@ func (s *Store) chunk(ctx context.Context, from uint64) ([]*ledger.Batch, error)
 	return batches, s.fill(ctx, batches)
 }
 
-// headers reads signed headers, in order and without gaps.
+// headers reads signed headers in the order of their numbers.
 func (s *Store) headers(ctx context.Context, from uint64, limit int) ([]*ledger.Batch, error) {
 	rows, err := s.reads.Query(ctx, `select header from batch where shard = $1 and number >= $2 order by number limit $3`, shard, int64(from), limit)
 	if err != nil {
@@ -79,8 +80,8 @@ func (s *Store) headers(ctx context.Context, from uint64, limit int) ([]*ledger.
 	})
 }
 
-// fill reads the entries of consecutive batches. What a tampered journal lacks
-// is left out: whoever replays it sees that.
+// fill reads the entries of batches, which are in order. It does not judge what
+// a tampered journal holds or lacks: whoever replays it does.
 func (s *Store) fill(ctx context.Context, batches []*ledger.Batch) error {
 	first, last := batches[0].Header.Number, batches[len(batches)-1].Header.Number
 	rows, err := s.reads.Query(ctx, `select batch, bytes from entry where shard = $1 and batch between $2 and $3 order by batch, idx`,
@@ -88,20 +89,18 @@ func (s *Store) fill(ctx context.Context, batches []*ledger.Batch) error {
 	if err != nil {
 		return err
 	}
-	defer rows.Close()
-	for rows.Next() {
-		var number uint64
-		var text []byte
-		if err := rows.Scan(&number, &text); err != nil {
-			return err
+	var number uint64
+	var canonical []byte
+	_, err = pgx.ForEachRow(rows, []any{&number, &canonical}, func() error {
+		for batches[0].Header.Number < number {
+			batches = batches[1:]
 		}
-		i := number - first
-		if i >= uint64(len(batches)) {
-			return fmt.Errorf("batches %d to %d have a gap", first, last)
+		if b := batches[0]; b.Header.Number == number {
+			b.Entries = append(b.Entries, slices.Clone(canonical))
 		}
-		batches[i].Entries = append(batches[i].Entries, text)
-	}
-	return rows.Err()
+		return nil
+	})
+	return err
 }
 
 // Batch returns one batch. Error: ErrNotFound.

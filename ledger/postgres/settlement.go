@@ -43,7 +43,7 @@ func (s *Store) AppendStep(ctx context.Context, epoch uint64, step Step) error {
 		values ($1, $2, $3, $4, $5, $6, $7, $8, $9)`,
 		shard, step.Settlement, step.Ordinal, int64(epoch), step.Step, txid, step.Tx, step.Height, step.Detail)
 	if err != nil {
-		_ = tx.Rollback(context.WithoutCancel(ctx))
+		rollback(tx)
 		if sqlState(err) == stateDuplicate {
 			return fail(ErrStepExists)
 		}

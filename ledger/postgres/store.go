@@ -87,11 +87,11 @@ func (s *Store) Create(ctx context.Context, charter ledger.Charter) error {
 	if err := charter.Validate(); err != nil {
 		return err
 	}
-	text, err := json.Marshal(charter)
-	if err != nil {
-		return fmt.Errorf("encode the charter: %w", err)
-	}
 	id := charter.ID()
+	text, err := encodeCharter(charter)
+	if err != nil {
+		return err
+	}
 	err = pgx.BeginFunc(ctx, s.writes, func(tx pgx.Tx) error {
 		tag, err := tx.Exec(ctx, `insert into bank (shard, id, charter) values ($1, $2, $3) on conflict do nothing`, shard, id[:], text)
 		if err != nil || tag.RowsAffected() == 0 {
@@ -119,6 +119,20 @@ func (s *Store) Create(ctx context.Context, charter ledger.Charter) error {
 		return &BankError{Want: id, Stored: stored.ID()}
 	}
 	return nil
+}
+
+// encodeCharter makes sure that what is stored for ever reads back as the same
+// charter: JSON would replace, for example, a name that is not UTF-8.
+func encodeCharter(charter ledger.Charter) ([]byte, error) {
+	text, err := json.Marshal(charter)
+	if err != nil {
+		return nil, fmt.Errorf("encode the charter: %w", err)
+	}
+	var back ledger.Charter
+	if err := json.Unmarshal(text, &back); err != nil || back != charter {
+		return nil, fmt.Errorf("the charter does not survive its encoding: is its name %q UTF-8?", charter.Name)
+	}
+	return text, nil
 }
 
 // Charter returns the bank's charter. Error: ErrNoBank.

@@ -46,6 +46,18 @@ func TestCreateOneBankOnce(t *testing.T) {
 	}
 }
 
+func TestCreateRefusesWhatWouldReadBackDifferently(t *testing.T) {
+	store := openStore(t, cluster.Test(t))
+	c := charter()
+	c.Name = "Bank \xff"
+	if err := store.Create(t.Context(), c); err == nil {
+		t.Error("a name that is not UTF-8 was stored")
+	}
+	if _, err := store.Charter(t.Context()); !errors.Is(err, postgres.ErrNoBank) {
+		t.Errorf("afterwards: %v, want no bank", err)
+	}
+}
+
 func TestOpenManyAtOnceMigratesOnce(t *testing.T) {
 	url := cluster.Test(t)
 	var wg sync.WaitGroup
