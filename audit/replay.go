@@ -77,8 +77,12 @@ type fact struct {
 func (f *fact) block() *wire.MsgBlock { return f.blocks[f.height] }
 
 // readFacts gathers the chain's entries of a batch and the blocks that they
-// speak of. Entries that cannot be read are left to Append, which names them.
+// speak of. Entries that cannot be read, and a batch that does not continue the
+// books or is not the operator's, are left to Append, which names them.
 func (r *Replay) readFacts(ctx context.Context, batch *ledger.Batch) ([]*fact, error) {
+	if batch.Header.Previous != r.books.Head() {
+		return nil, nil
+	}
 	var facts []*fact
 	height, _ := r.books.Block()
 	for i, raw := range batch.Entries {
@@ -88,7 +92,11 @@ func (r *Replay) readFacts(ctx context.Context, batch *ledger.Batch) ([]*fact, e
 		}
 		switch e := entry.Event.(type) {
 		case *ledger.Block:
-			// A node is asked only for blocks that the books can take.
+			// The node is asked only for blocks that the books can take, and
+			// only on the operator's word.
+			if len(facts) == 0 && !batch.Header.Verify(r.charter.Operator) {
+				return nil, nil
+			}
 			if e.Height != height+1 {
 				return nil, &ledger.HistoryError{Batch: batch.Header.Number, Entry: i,
 					Reason: fmt.Sprintf("block %d does not follow block %d", e.Height, height)}

@@ -50,6 +50,11 @@ func (a *auditor) compareScan(ctx context.Context) error {
 		return unchecked(err, "scan the node's unspent outputs")
 	}
 	atBooks, err := a.bringBack(ctx, scan)
+	if errors.Is(err, ErrReorganised) && !a.report.Check(CheckChain).OK {
+		height, _ := books.Block()
+		a.report.skip(CheckScan, "block %d of the books is not in the node's chain", height)
+		return nil
+	}
 	if err != nil {
 		return err
 	}

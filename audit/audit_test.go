@@ -1,0 +1,476 @@
+package audit_test
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"strings"
+	"testing"
+
+	"github.com/btcsuite/btcd/wire"
+
+	"github.com/daobank/daobank/audit"
+	"github.com/daobank/daobank/audit/audittest"
+	"github.com/daobank/daobank/bitcoind"
+	"github.com/daobank/daobank/ledger"
+	"github.com/daobank/daobank/taproot"
+)
+
+// A story is a bank with some history, and the auditor's view of it, which a
+// test may tamper with.
+type story struct {
+	*audittest.Bank
+	ann, bob *audittest.Member
+	journal  *audittest.Journal
+	table    *audit.Table
+	scanner  *audittest.Scanner
+}
+
+// newStory: two members and the treasury get coins, ann pays bob, bob withdraws
+// twice to one script, one settlement is posted, and life goes on after it.
+func newStory(t *testing.T) *story {
+	t.Helper()
+	b := audittest.New(t)
+	s := &story{Bank: b, ann: b.Open("ann"), bob: b.Open("bob")}
+	b.Deposit(ledger.Treasury, 50_000)
+	b.Deposit(s.ann.ID, 1_000_000, 2_000_000)
+	b.Pay(s.ann, s.bob, 700_000)
+	b.Withdraw(s.bob, 100_000, 1_000, audittest.Script("bob outside"))
+	b.Withdraw(s.bob, 200_000, 1_000, audittest.Script("bob outside"))
+	b.Settle(2_000)
+	b.Deposit(s.bob.ID, 30_000)
+	b.Pay(s.ann, s.bob, 1)
+	s.scanner = &audittest.Scanner{Chain: b.Chain, Vault: b.Vault, Hide: make(map[wire.OutPoint]bool)}
+	s.publish()
+	return s
+}
+
+// publish copies what the auditor is shown.
+func (s *story) publish() {
+	s.journal = s.Bank.Journal.Clone()
+	s.table = &audit.Table{Batch: s.Books.Last().Number}
+	for id := range ledger.AccountID(s.Books.Accounts()) {
+		if a, ok := s.Books.Account(id); ok && (id.IsMember() || id <= ledger.Suspense) {
+			s.table.Balances = append(s.table.Balances, audit.Balance{Account: id, Key: a.Key, Amount: a.Balance})
+		}
+	}
+}
+
+func (s *story) config() audit.Config {
+	return audit.Config{Charter: s.Charter, Vault: s.Vault, Journal: s.journal, Chain: s.Chain,
+		Table: func(context.Context) (*audit.Table, error) { return s.table, nil }, Scanner: s.scanner}
+}
+
+func (s *story) audit() *audit.Report {
+	s.Helper()
+	r, err := audit.Run(s.Context(), s.config())
+	if err != nil {
+		s.Fatal(err)
+	}
+	return r
+}
+
+func (s *story) lastBatch() *ledger.Batch { return (*s.journal)[len(*s.journal)-1] }
+
+// failed lists the checks that found a difference.
+func failed(r *audit.Report) (names []string) {
+	for _, c := range r.Checks {
+		if !c.OK {
+			names = append(names, c.Name)
+		}
+	}
+	return names
+}
+
+func TestHonestBank(t *testing.T) {
+	s := newStory(t)
+	var calls int
+	c := s.config()
+	c.Progress = func(p audit.Progress) {
+		calls++
+		if p.Until != s.table.Batch || p.Doing == "" {
+			t.Errorf("progress %+v", p)
+		}
+	}
+	r, err := audit.Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.OK || !r.Equal || r.First != nil || len(failed(r)) != 0 {
+		t.Fatalf("the audit of an honest bank: %v, first %+v", failed(r), r.First)
+	}
+	height, _ := s.Books.Block()
+	orders := uint64(6) // two opens, two payments, two withdrawals
+	switch {
+	case r.Orders != orders || r.Signatures != orders+r.Batches || r.Deposits != 4 || r.Settlements != 1 || r.Accounts != 2:
+		t.Errorf("counted %+v", r)
+	case r.LedgerSat != s.Books.Liabilities() || r.ChainSat != r.LedgerSat || r.OutsideSat != 0:
+		t.Errorf("%d sat in the books, %d on chain, %d outside; want %d", r.LedgerSat, r.ChainSat, r.OutsideSat, s.Books.Liabilities())
+	case r.Height != height || r.Batches != s.Books.Last().Number || r.Head != s.Books.Head():
+		t.Errorf("the books stand at %+v", r)
+	case calls == 0:
+		t.Error("no progress was told")
+	}
+	for name, want := range map[string]uint64{audit.CheckJournal: r.Batches, audit.CheckOrders: 6, audit.CheckSettlements: 1,
+		audit.CheckSpends: 3, audit.CheckBalances: 7, audit.CheckCoins: 2, audit.CheckScan: 2} {
+		if c := r.Check(name); c.Counted != want || c.Skipped != "" {
+			t.Errorf("check %s counted %d (%s), want %d", name, c.Counted, c.Skipped, want)
+		}
+	}
+}
+
+// Each row tampers with one thing and says which checks notice; the first is
+// the one that the report names first.
+func TestTampering(t *testing.T) {
+	for _, tt := range []struct {
+		name   string
+		tamper func(s *story)
+		want   []string
+		first  string
+	}{
+		{"one satoshi moved in the stored balances", func(s *story) {
+			s.table.Balances[len(s.table.Balances)-1].Amount++
+			s.table.Balances[len(s.table.Balances)-2].Amount--
+		}, []string{"balances"}, "after batch 14 account 16 is stored with 2299998 sat, by the journal it holds 2299999 sat"},
+		{"an account not stored", func(s *story) {
+			s.table.Balances = s.table.Balances[:len(s.table.Balances)-1]
+		}, []string{"balances"}, "account 17 holds"},
+		{"an account that was never opened", func(s *story) {
+			s.table.Balances = append(s.table.Balances, audit.Balance{Account: 99})
+		}, []string{"balances"}, "account 99 is stored with 0 sat and was never opened"},
+		{"an account stored under another key", func(s *story) {
+			s.table.Balances[len(s.table.Balances)-1].Key[0] ^= 1
+		}, []string{"balances"}, "account 17 is stored with the key"},
+		{"the journal cut short", func(s *story) {
+			*s.journal = (*s.journal)[:len(*s.journal)-1]
+		}, []string{"balances"}, "the stored balances stand at batch 14, the journal ends at batch 13"},
+		{"a batch removed", func(s *story) {
+			*s.journal = append((*s.journal)[:3], (*s.journal)[4:]...)
+		}, []string{"journal"}, "batch 5: it follows batch 3"},
+		{"an order removed", func(s *story) {
+			s.lastBatch().Entries = s.lastBatch().Entries[1:]
+		}, []string{"journal"}, "batch 14: its header counts 1 entries, it has 0"},
+		{"an order changed", func(s *story) {
+			s.lastBatch().Entries[0][100]++
+		}, []string{"journal"}, "batch 14: its entries have the root"},
+		{"an order changed by the operator", func(s *story) {
+			s.Bank.Reseal(s.journal, func(e [][]byte) [][]byte { e[0][104]++; return e }) // the lowest byte of the amount
+		}, []string{"orders"}, "batch 14 entry 0"},
+		{"an order signed by another key", func(s *story) {
+			s.Bank.Reseal(s.journal, func(e [][]byte) [][]byte {
+				o, err := ledger.DecodeOrder(e[0])
+				if err != nil {
+					s.Fatal(err)
+				}
+				o.Sign(audittest.Key("mallory"))
+				return [][]byte{o.Bytes()}
+			})
+		}, []string{"orders"}, "batch 14 entry 0: order 2 of account 16 is not signed by the account's key"},
+		{"an order that the rules refuse", func(s *story) {
+			o := s.Next(s.ann, &ledger.Transfer{Payments: []ledger.Payment{{Payee: s.bob.ID, Amount: 1}}})
+			o.Sign(s.ann.Key)
+			s.Bank.Reseal(s.journal, func(e [][]byte) [][]byte { return append(e, o.Bytes(), o.Bytes()) })
+		}, []string{"orders"}, "batch 14 entry 2: the books refuse it"},
+		{"bytes that are no entry", func(s *story) {
+			s.Bank.Reseal(s.journal, func(e [][]byte) [][]byte { return append(e, []byte{9, 9}) })
+		}, []string{"orders"}, "batch 14 entry 1: it cannot be read"},
+		{"a header signed by another key", func(s *story) {
+			b := s.lastBatch()
+			*b = *audittest.Sign(s, audittest.Key("mallory"), b.Header.Header, b.Entries)
+		}, []string{"journal"}, "batch 14: its header is not signed by the operator"},
+		{"a deposit credited without a coin", func(s *story) {
+			s.Report = func(honest []ledger.Event) []ledger.Event {
+				h := honest[0].(*ledger.Block).Height
+				return append(honest, &ledger.Deposit{OutPoint: ledger.OutPoint{Vout: 7}, Amount: 5_000, Index: 16, Height: h, TxIndex: 1})
+			}
+			s.Mine()
+			s.publish()
+		}, []string{"chain", "coins", "sum"}, "batch 15: block 11: deposit"},
+		{"a deposit of more than its coin", func(s *story) {
+			s.Report = func(honest []ledger.Event) []ledger.Event {
+				for _, e := range honest {
+					if d, ok := e.(*ledger.Deposit); ok {
+						d.Amount += 5
+					}
+				}
+				return honest
+			}
+			s.Deposit(s.ann.ID, 1_000)
+			s.publish()
+		}, []string{"chain", "coins", "sum"}, "is on chain as 1000 sat"},
+		{"a deposit credited to another member", func(s *story) {
+			s.Report = func(honest []ledger.Event) []ledger.Event {
+				for _, e := range honest {
+					if d, ok := e.(*ledger.Deposit); ok {
+						d.Index = s.bob.ID.Index()
+					}
+				}
+				return honest
+			}
+			s.Deposit(s.ann.ID, 1_000)
+			s.publish()
+		}, []string{"chain"}, "is on chain as 1000 sat to"},
+		{"a deposit left out", func(s *story) {
+			s.Report = func(honest []ledger.Event) []ledger.Event { return honest[:1] }
+			s.Deposit(s.ann.ID, 1_000)
+			s.publish()
+		}, []string{"chain", "coins", "sum"}, "the chain shows a deposit that the books leave out"},
+		{"a block of another chain", func(s *story) {
+			s.Report = func(honest []ledger.Event) []ledger.Event {
+				honest[0].(*ledger.Block).Hash[0] ^= 1
+				return honest
+			}
+			s.Mine()
+			s.publish()
+		}, []string{"chain"}, "the books record a block that the chain does not show"},
+		{"a block left out", func(s *story) {
+			s.Bank.Reseal(s.journal, func(e [][]byte) [][]byte {
+				height, hash := s.Books.Block()
+				return append(e, ledger.Entry{Event: &ledger.Block{Height: height + 2, Previous: hash}}.Bytes())
+			})
+		}, []string{"chain"}, "batch 14 entry 1: block 12 does not follow block 10"},
+		{"a settlement that pays another address", func(s *story) {
+			s.stealSettlement(func(tx *wire.MsgTx) {
+				for _, out := range tx.TxOut {
+					if string(out.PkScript) == string(audittest.Script("ann outside")) {
+						out.PkScript = audittest.Script("mallory")
+					}
+				}
+			})
+		}, []string{"chain", "settlements", "spends"}, "the books record a settled that the chain does not show"},
+		{"a settlement with another anchor", func(s *story) {
+			s.stealSettlement(func(tx *wire.MsgTx) {
+				for _, out := range tx.TxOut {
+					if out.PkScript[0] == 0x6a {
+						out.PkScript[20] ^= 1
+					}
+				}
+			})
+		}, []string{"chain", "settlements", "spends"}, "the books record a settled that the chain does not show"},
+		{"a vault coin spent outside a settlement", func(s *story) {
+			coin := s.Books.Coins()[1]
+			theft := s.Payment(wire.NewTxOut(int64(coin.Amount)-500, audittest.Script("mallory")))
+			theft.TxIn[0].PreviousOutPoint = wire.OutPoint{Hash: [32]byte(coin.TxID), Index: coin.Vout}
+			s.Mine(theft)
+			s.Bury()
+			s.publish()
+		}, []string{"spends", "coins", "sum"}, "of 30000 sat is spent by transaction"},
+		{"a coin missing on chain", func(s *story) {
+			coin := s.Books.Coins()[0]
+			s.scanner.Hide[wire.OutPoint{Hash: [32]byte(coin.TxID), Index: coin.Vout}] = true
+		}, []string{"scan", "sum"}, "stands in the blocks and not in the node's unspent outputs"},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStory(t)
+			tt.tamper(s)
+			r := s.audit()
+			if got := strings.Join(failed(r), " "); got != strings.Join(tt.want, " ") {
+				t.Errorf("found by %q, want %q", got, tt.want)
+			}
+			if r.OK || r.First == nil || !strings.Contains(r.First.Text, tt.first) {
+				t.Errorf("the first difference is %+v, want %q", r.First, tt.first)
+			}
+			if sum := r.Check(audit.CheckSum); sum.Skipped == "" && sum.OK != r.Equal {
+				t.Errorf("equal is %v, the sum is found %v", r.Equal, sum.OK)
+			}
+		})
+	}
+}
+
+// stealSettlement makes the guardians sign, t of them together, another
+// transaction than the cut gives, and the operator call it the settlement.
+func (s *story) stealSettlement(change func(*wire.MsgTx)) {
+	s.Helper()
+	s.Withdraw(s.ann, 50_000, 1_000, audittest.Script("ann outside"))
+	built := s.Cut(2_000)
+	forged := *built
+	forged.Tx = built.Tx.Copy()
+	change(forged.Tx)
+	signed := s.Sign(&forged)
+	s.Report = func(honest []ledger.Event) []ledger.Event {
+		events := honest[:1]
+		for _, e := range honest {
+			if d, ok := e.(*ledger.Deposit); ok && d.OutPoint.TxID == ledger.Hash(signed.TxHash()) {
+				return append(events, &ledger.Settled{Settlement: built.Settlement, TxID: d.OutPoint.TxID, ChangeVout: d.OutPoint.Vout})
+			}
+		}
+		return honest
+	}
+	s.Mine(signed)
+	s.Bury()
+	s.publish()
+}
+
+// What could not be checked proves nothing: it is an error, not a difference.
+func TestUnchecked(t *testing.T) {
+	away := errors.New("the node is away")
+	for _, tt := range []struct {
+		name   string
+		change func(s *story, c *audit.Config)
+		want   error
+	}{
+		{"node away", func(s *story, _ *audit.Config) { s.Chain.Away(away) }, away},
+		{"node behind", func(s *story, _ *audit.Config) { s.Chain.Drop(3) }, audit.ErrNodeBehind},
+		{"node younger than the bank", func(s *story, _ *audit.Config) { s.Chain.Drop(10) }, audit.ErrNodeBehind},
+		{"node on another chain", func(s *story, c *audit.Config) { c.Charter.BirthHash[0] ^= 1 }, audit.ErrOtherChain},
+		{"vault of another network", func(s *story, c *audit.Config) { c.Charter.Chain[0] ^= 1 }, audit.ErrOtherVault},
+		{"database away", func(s *story, c *audit.Config) {
+			c.Table = func(context.Context) (*audit.Table, error) { return nil, away }
+		}, away},
+		{"scan broken off", func(s *story, c *audit.Config) { c.Scanner = scanError{away} }, away},
+		{"canceled", func(s *story, c *audit.Config) {
+			c.Scanner = scanError{context.Canceled}
+		}, context.Canceled},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStory(t)
+			c := s.config()
+			tt.change(s, &c)
+			r, err := audit.Run(t.Context(), c)
+			var unchecked *audit.UncheckedError
+			if r != nil || !errors.Is(err, tt.want) || !errors.As(err, &unchecked) {
+				t.Fatalf("got %v, %v; want %v", r, err, tt.want)
+			}
+		})
+	}
+}
+
+type scanError struct{ err error }
+
+func (s scanError) ScanDescriptor(context.Context, []string, int) (bitcoind.Scan, error) {
+	return bitcoind.Scan{}, s.err
+}
+
+// A node without scantxoutset (btcd), and an auditor without the account table.
+func TestWithoutScanAndTable(t *testing.T) {
+	s := newStory(t)
+	c := s.config()
+	c.Scanner, c.Table = scanError{bitcoind.ErrUnsupported}, nil
+	r, err := audit.Run(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if !r.OK || !r.Equal || r.Check(audit.CheckScan).Skipped == "" || r.Check(audit.CheckBalances).Skipped == "" {
+		t.Errorf("report %+v", r)
+	}
+}
+
+// The books stand below the tip: what happens above them changes nothing.
+func TestScanIsBroughtBack(t *testing.T) {
+	s := newStory(t)
+	s.Withdraw(s.bob, 10_000, 1_000, audittest.Script("bob outside"))
+	built := s.Cut(2_000)
+	s.publish()
+	before := s.Books.Liabilities()
+	// The settlement and a new deposit are in the last block, not deep enough.
+	s.Chain.Mine(s.Sign(built), s.Payment(s.To(taproot.Deposit, s.ann.ID.Index(), 77_000)))
+	r := s.audit()
+	if !r.OK || !r.Equal || r.ChainSat != before || r.Check(audit.CheckScan).Counted != 2 {
+		t.Fatalf("%v, first %+v, %d sat on chain, want %d", failed(r), r.First, r.ChainSat, before)
+	}
+	s.CatchUp()
+	s.Bury()
+	s.publish()
+	if r := s.audit(); !r.OK || r.ChainSat != before-10_000-ledger.Amount(built.FeeSat)+77_000 {
+		t.Fatalf("%v, first %+v, %d sat on chain", failed(r), r.First, r.ChainSat)
+	}
+}
+
+// A bank at work: the table was read, then the journal grew.
+func TestAuditStopsAtTheTable(t *testing.T) {
+	s := newStory(t)
+	at := s.table
+	s.Deposit(s.bob.ID, 40_000)
+	s.publish()
+	s.table = at
+	if r := s.audit(); !r.OK || r.Batches != at.Batch {
+		t.Fatalf("%v, first %+v, at batch %d, want %d", failed(r), r.First, r.Batches, at.Batch)
+	}
+}
+
+// Coins at the vault's addresses that the books rightly leave out.
+func TestCoinsOutsideTheBooks(t *testing.T) {
+	chain := audittest.NewChain(audittest.BirthHeight)
+	founder := audittest.NewOn(t, chain, audittest.BirthHeight)
+	early := founder.Payment(founder.To(taproot.Deposit, 16, 1_111))
+	chain.Mine(early)
+	b := audittest.NewOn(t, chain, audittest.BirthHeight+1)
+	s := &story{Bank: b, ann: b.Open("ann")}
+	s.scanner = &audittest.Scanner{Chain: chain, Vault: b.Vault}
+	// Beyond the watch when it came: the bank has 17 accounts and a gap of 100.
+	const ahead = 17 + 100
+	b.Mine(b.Payment(b.To(taproot.Deposit, ahead, 2_222)))
+	chain.MineCoinbase(b.To(taproot.Deposit, 16, 4_444))
+	b.CatchUp()
+	for i := range 3 {
+		b.Open(string(rune('p' + i)))
+	}
+	b.Deposit(s.ann.ID, 8_888)
+	s.publish()
+	r := s.audit()
+	if !r.OK || r.OutsideSat != 1_111+2_222+4_444 || r.ChainSat != 8_888 {
+		t.Fatalf("%v, first %+v, outside %d sat, chain %d sat", failed(r), r.First, r.OutsideSat, r.ChainSat)
+	}
+	// A hundred blocks later the coinbase is ripe, and in the books.
+	for range ledger.CoinbaseDepth {
+		b.Mine()
+	}
+	s.publish()
+	if r = s.audit(); !r.OK || r.OutsideSat != 1_111+2_222 || r.ChainSat != 8_888+4_444 {
+		t.Fatalf("%v, first %+v, outside %d sat, chain %d sat", failed(r), r.First, r.OutsideSat, r.ChainSat)
+	}
+}
+
+// The proposer may have known of accounts that the checker did not yet.
+func TestDepositBeyondTheCheckersWatch(t *testing.T) {
+	b := audittest.New(t)
+	s := &story{Bank: b, ann: b.Open("ann")}
+	b.Mine()
+	b.Chain.Mine(b.Payment(b.To(taproot.Deposit, 117, 5_000)))
+	b.CatchUp() // with this block the checker's watch ends 100 addresses beyond account 16
+	for i := range 3 {
+		b.Open(string(rune('p' + i)))
+	}
+	b.Mine() // the bank's watch goes three addresses further
+	s.scanner = &audittest.Scanner{Chain: b.Chain, Vault: b.Vault}
+	s.publish()
+	if r := s.audit(); !r.OK || r.Deposits != 1 || r.ChainSat != 5_000 || r.OutsideSat != 0 {
+		t.Fatalf("%v, first %+v, chain %d sat, outside %d sat", failed(r), r.First, r.ChainSat, r.OutsideSat)
+	}
+}
+
+func TestReportForms(t *testing.T) {
+	s := newStory(t)
+	var text strings.Builder
+	honest := s.audit()
+	if err := honest.WriteText(&text); err != nil {
+		t.Fatal(err)
+	}
+	for _, want := range []string{"Bank of the Audits", "journal", "sum of wallets", "coins on chain", "The books hold"} {
+		if !strings.Contains(text.String(), want) {
+			t.Errorf("the text lacks %q:\n%s", want, text.String())
+		}
+	}
+	s.table.Balances[0].Amount++
+	bad := s.audit()
+	raw, err := json.Marshal(bad)
+	if err != nil {
+		t.Fatal(err)
+	}
+	var fields map[string]any
+	if err := json.Unmarshal(raw, &fields); err != nil {
+		t.Fatal(err)
+	}
+	for _, key := range []string{"ok", "first", "batches", "head", "height", "orders", "signatures", "deposits", "settlements", "ledger_sat", "chain_sat", "equal", "checks"} {
+		if _, ok := fields[key]; !ok {
+			t.Errorf("the JSON lacks %q: %s", key, raw)
+		}
+	}
+	if fields["ok"] != false || fields["equal"] != true {
+		t.Errorf("JSON %s", raw)
+	}
+	text.Reset()
+	if err := bad.WriteText(&text); err != nil || !strings.Contains(text.String(), "DIFFERENCE: after batch") || !strings.Contains(text.String(), "do not hold") {
+		t.Errorf("%v\n%s", err, text.String())
+	}
+}
