@@ -53,7 +53,7 @@ const (
 
 // openBankDir reads the bank of a data directory, or founds one there.
 func openBankDir(ctx context.Context, data string, node *bitcoind.Client, f founding, log *slog.Logger) (*bankDir, error) {
-	path := filepath.Join(data, "bank")
+	path := filepath.Dir(filepath.Join(data, bankFileName))
 	if _, err := os.Stat(path); errors.Is(err, fs.ErrNotExist) {
 		if err := found(ctx, path, node, f); err != nil {
 			return nil, fmt.Errorf("found a bank in %s: %w", data, err)
@@ -62,7 +62,7 @@ func openBankDir(ctx context.Context, data string, node *bitcoind.Client, f foun
 	}
 	d := &bankDir{path: path}
 	var err error
-	if d.bankFile, err = readBankFile(filepath.Join(path, "bank.json")); err != nil {
+	if d.bankFile, err = readBankFile(filepath.Join(data, bankFileName)); err != nil {
 		return nil, err
 	}
 	genesis, err := node.BlockHash(ctx, 0)
@@ -160,7 +160,7 @@ func foundIn(dir string, tip bitcoind.Block, f founding) error {
 	if err := writeFile(filepath.Join(dir, "group.json"), append(info, '\n'), 0o644); err != nil {
 		return err
 	}
-	return writeBankFile(filepath.Join(dir, "bank.json"), bankFile{Charter: charter, Policy: policy})
+	return writeBankFile(filepath.Join(dir, filepath.Base(bankFileName)), bankFile{Charter: charter, Policy: policy})
 }
 
 // dealRecovery makes the keys of the recovery leaf, as many as guardians and

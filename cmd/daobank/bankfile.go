@@ -5,10 +5,14 @@ import (
 	"encoding/json"
 	"fmt"
 	"os"
+	"path/filepath"
 
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/taproot"
 )
+
+// bankFileName is where a data directory keeps the bank's public file.
+var bankFileName = filepath.Join("bank", "bank.json")
 
 // bankFile is all that an auditor needs besides a node and the journal. It is
 // public.

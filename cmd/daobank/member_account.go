@@ -98,7 +98,7 @@ func (m *member) position(ctx context.Context, client *api.Client, a *memberAcco
 		return shown, fmt.Errorf("%w: it shows account %s with the key %s, yours is %s", errDenied, a.address(), shown.Key, a.Key)
 	case shown.Sequence < a.Sequence, shown.Sequence == a.Sequence && shown.Last != a.Last:
 		return shown, fmt.Errorf("%w: it shows order %d (%s) as your last, and accepted order %d (%s): order nothing and keep %s, it proves it",
-			errDenied, shown.Sequence, shown.Last, a.Sequence, a.Last, m.receiptFile(a.Number, a.Sequence))
+			errDenied, shown.Sequence, shown.Last, a.Sequence, a.Last, m.receiptFile(a.Sequence))
 	case shown.Sequence == a.Sequence:
 		return shown, nil
 	}

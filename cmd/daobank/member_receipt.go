@@ -28,11 +28,11 @@ type receiptContent struct {
 
 func (m *member) receiptDir() string { return filepath.Join(filepath.Dir(m.keyFile), "receipts") }
 
-func (m *member) receiptFile(account ledger.AccountID, sequence uint64) string {
-	return filepath.Join(m.receiptDir(), fmt.Sprintf("%d-%012d.json", uint64(account), sequence))
+func (m *member) receiptFile(sequence uint64) string {
+	return filepath.Join(m.receiptDir(), fmt.Sprintf("%s-%012d.json", m.stateName(), sequence))
 }
 
-// keepReceipt writes the proof of an acceptance. The first one of an order stays.
+// keepReceipt writes the proof of an acceptance. A file that has it already stays.
 func (m *member) keepReceipt(a *memberAccount, order *ledger.Order, answer *api.Acceptance) (string, error) {
 	if err := os.MkdirAll(m.receiptDir(), 0o700); err != nil {
 		return "", err
@@ -41,11 +41,16 @@ func (m *member) keepReceipt(a *memberAccount, order *ledger.Order, answer *api.
 	if err != nil {
 		return "", err
 	}
-	file := m.receiptFile(a.Number, order.Sequence)
-	if err := createFile(file, append(text, '\n')); err != nil && !errors.Is(err, fs.ErrExist) {
-		return "", err
+	file := m.receiptFile(order.Sequence)
+	err = createFile(file, append(text, '\n'))
+	if errors.Is(err, fs.ErrExist) {
+		kept, err := verifyReceipt(file)
+		if err != nil || kept.Digest != order.Digest() {
+			return "", fmt.Errorf("%s is not the receipt of this order: move it away", file)
+		}
+		return file, nil
 	}
-	return file, nil
+	return file, err
 }
 
 // proven is what a receipt proves, and no more.
@@ -140,7 +145,7 @@ func (m *member) receiptListCommand() *cobra.Command {
 		Example: `  daobank member receipt list`,
 		Args:    cobra.NoArgs,
 		RunE: m.run(func(cmd *cobra.Command, _ []string) error {
-			files, err := filepath.Glob(filepath.Join(escapeGlob(m.receiptDir()), "*.json"))
+			files, err := filepath.Glob(filepath.Join(escapeGlob(m.receiptDir()), escapeGlob(m.stateName())+"-*.json"))
 			if err != nil {
 				return err
 			}
@@ -180,7 +185,7 @@ or anchored, and it cannot know which bank you mean: give its id with --bank-id,
 or compare the id that is shown with the one you know.
 
 The exit status is 0 only if the receipt is good.`,
-		Example: `  daobank member receipt verify receipts/16-000000000003.json
+		Example: `  daobank member receipt verify receipts/member-000000000003.json
   daobank member receipt verify --bank-id 5f0c… receipt.json`,
 		Args: cobra.ExactArgs(1),
 		RunE: m.run(func(cmd *cobra.Command, args []string) error {

@@ -1,0 +1,235 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/btcsuite/btcd/wire"
+
+	"github.com/daobank/daobank/api"
+	"github.com/daobank/daobank/bitcoind"
+	"github.com/daobank/daobank/ledger"
+	"github.com/daobank/daobank/ledger/postgres/cluster"
+	"github.com/daobank/daobank/taproot"
+)
+
+// Amounts of the story, in satoshis.
+const (
+	demoDeposit    = 50_000_000
+	demoTreasury   = 1_000_000
+	demoFeeRate    = 2_000 // per 1,000 vbytes
+	demoDepth      = 2
+	demoBlockEvery = 1200 * time.Millisecond
+)
+
+// demo is the story and what it has brought about so far.
+type demo struct {
+	demoOptions
+	*narrator
+	result demoResult
+
+	dir     string
+	node    *bitcoind.Node
+	pg      *cluster.Cluster
+	dbURL   string
+	bank    *child
+	client  *api.Client
+	info    api.Bank
+	vault   *taproot.Vault
+	members []*demoMember
+	random  *rand.Rand
+}
+
+func newDemo(o demoOptions, out io.Writer) *demo {
+	if o.Seed == 0 {
+		o.Seed = uint64(time.Now().UnixNano())
+	}
+	return &demo{demoOptions: o, narrator: newNarrator(out), random: rand.New(rand.NewPCG(o.Seed, 0))}
+}
+
+// demoLimit ends a demo that hangs.
+const demoLimit = 5 * time.Minute
+
+func (d *demo) run(ctx context.Context) (err error) {
+	if d.Members < 2 || d.Members > 1000 || d.Transfers < d.Members || d.Transfers > 1_000_000 {
+		return errors.New("the story needs 2 to 1,000 members and, for each of them, at least one transfer: at most 1,000,000")
+	}
+	ctx, cancel := context.WithTimeout(ctx, demoLimit)
+	defer cancel()
+	defer func() { err = errors.Join(err, d.close(err)) }()
+	acts := []struct {
+		title string
+		play  func(context.Context) error
+	}{
+		{"The machines", d.startMachines},
+		{"The bank", d.foundBank},
+		{"The members", d.openAccounts},
+		{"The traffic", d.traffic},
+		{"The last settlements", d.settleAll},
+		{"The audit", d.audit},
+	}
+	for _, act := range acts {
+		d.chapter(act.title)
+		if err := act.play(ctx); err != nil {
+			return fmt.Errorf("%s: %w", act.title, err)
+		}
+	}
+	d.result.Seconds = d.elapsed().Seconds()
+	return d.verdict()
+}
+
+// close stops what the demo started and removes its directory, unless it was
+// asked for or something failed.
+func (d *demo) close(failed error) error {
+	var errs []error
+	if d.bank != nil {
+		errs = append(errs, d.bank.stop())
+	}
+	if d.pg != nil {
+		errs = append(errs, d.pg.Close())
+	}
+	if d.node != nil {
+		errs = append(errs, d.node.Close())
+	}
+	switch {
+	case d.dir == "" || d.Data != "":
+	case failed != nil:
+		errs = append(errs, fmt.Errorf("the bank's log is kept in %s", d.dir))
+	default:
+		errs = append(errs, os.RemoveAll(d.dir))
+	}
+	return errors.Join(errs...)
+}
+
+func (d *demo) startMachines(ctx context.Context) (err error) {
+	if d.dir = d.Data; d.dir == "" {
+		if d.dir, err = os.MkdirTemp("", "daobank-demo-"); err != nil {
+			return err
+		}
+	} else if err := os.MkdirAll(d.dir, 0o700); err != nil {
+		return err
+	}
+	if d.node, err = bitcoind.Open(ctx); err != nil {
+		return err
+	}
+	info := d.node.Info()
+	d.result.Node.Kind, d.result.Node.Version = info.Kind, info.Version
+	d.say("Bitcoin node: %s %s on a private regtest chain (%s)", info.Kind, info.Version, info.Source)
+	if d.pg, err = cluster.Open(ctx); err != nil {
+		return err
+	}
+	d.say("Database: %s", d.pg.Info())
+	d.dbURL, err = d.pg.CreateDatabase(ctx, fmt.Sprintf("daobank_demo_%d", os.Getpid()))
+	if err != nil {
+		return err
+	}
+	// Coins to deposit: coinbase outputs mature after 100 blocks.
+	_, err = d.node.Mine(ctx, 101)
+	return err
+}
+
+func (d *demo) foundBank(ctx context.Context) error {
+	if err := d.startBank(ctx, "127.0.0.1:0"); err != nil {
+		return err
+	}
+	d.client = api.Dial(d.bank.url)
+	var err error
+	if d.info, err = d.client.Bank(ctx); err != nil {
+		return err
+	}
+	if d.vault, err = taproot.NewVault(d.info.Policy); err != nil {
+		return err
+	}
+	p := d.info.Policy
+	d.say("A vault that any %d of %d guardians can spend together, and fewer cannot", p.Threshold, p.Guardians)
+	d.say("Its descriptor, for any Bitcoin Core to watch: %.60s…", d.info.Descriptor)
+	d.say("In this version the key is dealt inside the bank's process: regtest only")
+	return nil
+}
+
+// startBank starts the bank's process on an address.
+func (d *demo) startBank(ctx context.Context, listen string) (err error) {
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	node := d.node.Config()
+	d.bank, err = startChild(ctx, []string{
+		"--data", d.dir, "--listen", listen, "--name", "demo bank",
+		"--depth", fmt.Sprint(demoDepth), "--fee-rate-fallback", fmt.Sprint(demoFeeRate), "--poll", "50ms",
+	}, []string{
+		"DAOBANK_POSTGRES=" + d.dbURL, "DAOBANK_BITCOIND=" + node.URL,
+		"DAOBANK_BITCOIND_USER=" + node.User, "DAOBANK_BITCOIND_PASSWORD=" + node.Password,
+	}, filepath.Join(d.dir, "bank.log"))
+	return err
+}
+
+// openAccounts opens an account for each member and funds it on chain, all in
+// one Bitcoin transaction.
+func (d *demo) openAccounts(ctx context.Context) error {
+	treasury, err := d.vault.Output(taproot.Deposit, ledger.Treasury.Index())
+	if err != nil {
+		return err
+	}
+	outs := []*wire.TxOut{wire.NewTxOut(demoTreasury, treasury.Script)}
+	for range d.Members {
+		m, err := d.openMember(ctx)
+		if err != nil {
+			return err
+		}
+		d.members = append(d.members, m)
+		out, err := d.vault.Output(taproot.Deposit, m.id.Index())
+		if err != nil {
+			return err
+		}
+		outs = append(outs, wire.NewTxOut(demoDeposit, out.Script))
+	}
+	d.say("%d members opened accounts, the first is %s", d.Members, ledger.FormatAccount(d.info.ID, d.members[0].id))
+	if _, err := d.node.FundMany(ctx, outs); err != nil {
+		return err
+	}
+	if err := d.mine(ctx, demoDepth); err != nil {
+		return err
+	}
+	for _, m := range d.members {
+		account, err := d.client.Account(ctx, m.id)
+		if err != nil {
+			return err
+		}
+		if account.Balance != demoDeposit {
+			return fmt.Errorf("account %s has %s after its deposit reached the depth", m.id, account.Balance)
+		}
+	}
+	d.result.Members, d.result.Deposits = d.Members, len(outs)
+	d.say("Each deposited %s BTC on an address of their own; credited after %d confirmations", ledger.Amount(demoDeposit).BTC(), demoDepth)
+	return nil
+}
+
+// verdict says in one line whether all held.
+func (d *demo) verdict() error {
+	r := &d.result
+	d.chapter("The verdict")
+	var wrong []error
+	if !r.SumOfWallets.Equal {
+		wrong = append(wrong, fmt.Errorf("the wallets add up to %d sat, the chain holds %d sat", r.SumOfWallets.LedgerSat, r.SumOfWallets.ChainSat))
+	}
+	if r.Crash.AcknowledgedLost != 0 {
+		wrong = append(wrong, fmt.Errorf("%d acknowledged payments are not in the journal", r.Crash.AcknowledgedLost))
+	}
+	if !r.Crash.Killed {
+		wrong = append(wrong, errors.New("the bank was never killed: too little traffic"))
+	}
+	if len(r.Settlements) < 3 {
+		wrong = append(wrong, fmt.Errorf("only %d settlements were mined", len(r.Settlements)))
+	}
+	if err := errors.Join(wrong...); err != nil {
+		return err
+	}
+	d.say("%d transfers, %d settlements, one crash, nothing lost: %s BTC in the wallets, %s BTC on chain (%.0f s)",
+		r.Transfers, len(r.Settlements), ledger.Amount(r.SumOfWallets.LedgerSat).BTC(), ledger.Amount(r.SumOfWallets.ChainSat).BTC(), r.Seconds)
+	return nil
+}
