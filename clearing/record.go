@@ -3,6 +3,7 @@ package clearing
 import (
 	"context"
 	"fmt"
+	"sync"
 
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/ledger/postgres"
@@ -16,11 +17,24 @@ type view struct {
 
 // View runs fn on the books. What fn saw is on disk when View returns nil, so
 // reads and answers agree on one order. fn runs in the goroutine that sequences
-// all payments: it must be quick, change nothing and keep no reference. Errors:
-// ErrStopped or the context's, after which what fn saw must not be used.
+// all payments: it must be quick, change nothing and keep no reference. It never
+// runs after View has returned. Errors: ErrStopped or the context's, after which
+// what fn saw must not be used.
 func (e *Engine) View(ctx context.Context, fn func(*ledger.State)) error {
-	v := &view{fn: fn, done: make(chan struct{})}
-	return e.await(ctx, v, v.done)
+	var mu sync.Mutex
+	left := false // the caller is gone, and whatever fn would touch with it
+	v := &view{done: make(chan struct{}), fn: func(s *ledger.State) {
+		mu.Lock()
+		defer mu.Unlock()
+		if !left {
+			fn(s)
+		}
+	}}
+	err := e.await(ctx, v, v.done)
+	mu.Lock()
+	left = true
+	mu.Unlock()
+	return err
 }
 
 // A record is a call of Record.
@@ -46,6 +60,7 @@ func (e *Engine) Record(ctx context.Context, events []ledger.Event) error {
 	return r.err
 }
 
+// await hands a call to the sequencer and waits until what it rests on is on disk.
 func (e *Engine) await(ctx context.Context, call any, done <-chan struct{}) error {
 	select {
 	case e.control <- call:

@@ -93,3 +93,38 @@ func TestOpenRefusesWhatIsNotItsBank(t *testing.T) {
 		t.Errorf("the lease is at epoch %d (%v): a refused engine must not fence the one that runs", epoch, err)
 	}
 }
+
+// An operator who writes what no member signed passes his own checks only.
+func TestCheckAllFindsOrdersThatNobodySigned(t *testing.T) {
+	b := openBank(t)
+	m := b.members(2, 1000)
+	var next ledger.Header
+	theft := m[0].pay(m[1].id, 1000)
+	theft.Signature = ledger.Signature{1}
+	err := b.View(t.Context(), func(s *ledger.State) {
+		next = s.Next(ledger.EntryLeaf(theft.Bytes()), 1, b.Epoch(), 0)
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Close(t.Context()); err != nil {
+		t.Fatal(err)
+	}
+	signed, err := next.Sign(b.config.Operator)
+	if err != nil {
+		t.Fatal(err)
+	}
+	err = b.store.Commit(t.Context(), postgres.Commit{
+		Batch:  &ledger.Batch{Header: signed, Entries: [][]byte{theft.Bytes()}},
+		Refs:   []ledger.OrderRef{{Payer: m[0].id, Sequence: 1}},
+		Deltas: []postgres.Delta{{Account: m[0].id, Amount: -1000}, {Account: m[1].id, Amount: 1000}},
+	})
+	if err != nil {
+		t.Fatal(err)
+	}
+	b.config.Checks = ledger.CheckAll
+	var contradiction *ledger.HistoryError
+	if _, err := clearing.Open(t.Context(), b.config); !errors.As(err, &contradiction) || contradiction.Batch != 3 || contradiction.Entry != 0 {
+		t.Errorf("%v, want batch 3 entry 0 named", err)
+	}
+}

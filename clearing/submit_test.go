@@ -193,6 +193,29 @@ func TestManyAnswersInTheirOrder(t *testing.T) {
 	}
 }
 
+// The verifiers cannot know the key of an account that is opened by an order
+// before it in the same call.
+func TestOrdersOfAnAccountOpenedJustBefore(t *testing.T) {
+	b := openBank(t)
+	m := b.members(2, 1000)
+	carol := newMember(30)
+	orders := []*ledger.Order{carol.open()}
+	carol.id = ledger.FirstMember + 2
+	forged := carol.pay(m[1].id, 5)
+	carol.sequence, carol.last = 0, orders[0].Digest()
+	forged.Signature[5] ^= 1
+	orders = append(orders, m[0].pay(carol.id, 5), forged, carol.pay(m[1].id, 4))
+	outcomes := b.SubmitMany(t.Context(), orders)
+	for i, want := range []ledger.Code{"", "", ledger.CodeSignature, ""} {
+		if got := ledger.CodeOf(outcomes[i].Err); got != want {
+			t.Errorf("order %d: %v, want %q", i, outcomes[i].Err, want)
+		}
+	}
+	if got := b.balance(carol.id); got != 1 {
+		t.Errorf("the balance is %d, want 1", got)
+	}
+}
+
 func TestFullQueueIsBusyAtOnce(t *testing.T) {
 	b := openBank(t, func(c *clearing.Config) { c.QueueMax = 4 })
 	m := b.members(2, 1000)

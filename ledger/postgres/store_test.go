@@ -117,6 +117,38 @@ func TestJournalReadsBackAndReplays(t *testing.T) {
 	}
 }
 
+// More than one query, and more than one step of the projection, reads at once.
+func TestJournalIsReadInChunks(t *testing.T) {
+	b := openBank(t)
+	const batches, size = 3, 4000
+	for range batches {
+		height, hash := b.state.Block()
+		blocks := make([]ledger.Entry, size)
+		for i := range blocks {
+			height++
+			block := &ledger.Block{Height: height, Hash: ledger.Hash{byte(height), byte(height >> 8)}, Previous: hash}
+			blocks[i], hash = ledger.Entry{Event: block}, block.Hash
+		}
+		b.commit(blocks...)
+	}
+	next := uint64(1)
+	for batch, err := range b.store.Batches(t.Context(), 1) {
+		if err != nil || batch.Header.Number != next || len(batch.Entries) != size {
+			t.Fatalf("batch %d with %d entries, want batch %d: %v", batch.Header.Number, len(batch.Entries), next, err)
+		}
+		next++
+	}
+	if next != batches+1 {
+		t.Errorf("%d batches, want %d", next-1, batches)
+	}
+	for _, want := range [][2]uint64{{2, 3}, {3, 3}, {3, 3}} {
+		position, newest, err := b.store.Project(t.Context())
+		if err != nil || [2]uint64{position, newest} != want {
+			t.Errorf("Project: %d of %d, %v; want %v", position, newest, err, want)
+		}
+	}
+}
+
 func TestFind(t *testing.T) {
 	b := openBank(t)
 	b.fund()
