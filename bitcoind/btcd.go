@@ -98,6 +98,31 @@ func (c *Client) staleHeader(ctx context.Context, hash chainhash.Hash) (*wire.Bl
 	return header, height + 1, err
 }
 
+// dropOrphans unmarks the transactions that spend what is not there. bitcoind
+// throws them out of its mempool when a reorganisation takes their inputs away;
+// btcd keeps them, and then refuses a block which holds one.
+func (c *Client) dropOrphans(ctx context.Context, pool map[string]*poolTx) error {
+	for _, t := range pool {
+		if t.tx == nil {
+			continue
+		}
+		for _, in := range t.tx.TxIn {
+			if pool[in.PreviousOutPoint.Hash.String()] != nil {
+				continue // decided by its parent
+			}
+			_, err := c.confirmations(ctx, in.PreviousOutPoint, false)
+			if errors.Is(err, ErrTxNotFound) {
+				t.tx = nil
+				break
+			}
+			if err != nil {
+				return err
+			}
+		}
+	}
+	return nil
+}
+
 // activate mines on btcd until its regtest has segwit and taproot. There they
 // are decided by votes of the blocks (BIP 9), in periods of 144: started at
 // 144, locked in at 288, active at 432. bitcoind has both from the first block.

@@ -43,7 +43,7 @@ func Example() {
 	fmt.Println(btcutil.Amount(tx.TxOut[coin.Index].Value), "with", confirmations, "confirmation")
 	// Output:
 	// in the mempool: true
-	// 0.5 BTC with 1 confirmation
+	// 0.50000000 BTC with 1 confirmation
 }
 
 // In a test, one call starts the node and sees to its end.

@@ -185,14 +185,18 @@ func (m *Miner) choose(ctx context.Context, height int32, amount int64) (coins [
 		if coin.matureAt > height+1 || worth(coin.amount) == 0 {
 			continue
 		}
-		confirmations, err := m.confirmations(ctx, coin.outpoint)
+		confirmations, err := m.client.confirmations(ctx, coin.outpoint, true)
 		switch {
 		case errors.Is(err, ErrTxNotFound):
 			gone = append(gone, coin)
 		case err != nil:
 			return nil, 0, err
 		case confirmations == 0:
-			unconfirmed = append(unconfirmed, coin)
+			// btcd's mempool may hold a payment whose inputs a reorganisation
+			// took away, with its change; see dropOrphans.
+			if !m.client.btcd {
+				unconfirmed = append(unconfirmed, coin)
+			}
 		default:
 			coin.depth = 0
 			take(coin)
@@ -207,12 +211,13 @@ func (m *Miner) choose(ctx context.Context, height int32, amount int64) (coins [
 	return coins, sum, nil
 }
 
-// confirmations returns those of an unspent output, or ErrTxNotFound.
-func (m *Miner) confirmations(ctx context.Context, outpoint wire.OutPoint) (int64, error) {
+// confirmations returns those of an unspent output, or ErrTxNotFound. With
+// mempool, outputs there count, and outputs spent there do not.
+func (c *Client) confirmations(ctx context.Context, outpoint wire.OutPoint, mempool bool) (int64, error) {
 	var r *struct {
 		Confirmations int64 `json:"confirmations"`
 	}
-	err := m.client.Call(ctx, "gettxout", &r, outpoint.Hash.String(), outpoint.Index, true)
+	err := c.Call(ctx, "gettxout", &r, outpoint.Hash.String(), outpoint.Index, mempool)
 	if err != nil {
 		return 0, err
 	}

@@ -5,6 +5,8 @@ import (
 	"encoding/hex"
 	"fmt"
 	"os"
+	"os/exec"
+	"path/filepath"
 	"testing"
 
 	"github.com/btcsuite/btcd/btcec/v2"
@@ -28,9 +30,25 @@ func TestMain(m *testing.M) {
 
 // kinds are the nodes that the stories run on.
 var kinds = map[string][]Option{
-	"bitcoind": nil, // the ladder's choice
+	"bitcoind": local(),
 	"docker":   {WithDocker("")},
 	"btcd":     {WithBtcd()},
+}
+
+// local chooses a bitcoind of this machine, also where the ladder would prefer a
+// Docker image; where there is none, the ladder's choice.
+func local() []Option {
+	for _, path := range []string{os.Getenv("BITCOIND"), "bitcoind"} {
+		if found, err := exec.LookPath(path); err == nil {
+			return []Option{WithBinary(found)}
+		}
+	}
+	if tools, err := toolsDir(); err == nil {
+		if path := filepath.Join(tools, "bitcoind", "bin", "bitcoind"); executable(path) == nil {
+			return []Option{WithBinary(path)}
+		}
+	}
+	return nil
 }
 
 // onEachKind tells one story on a node of each kind, in parallel.

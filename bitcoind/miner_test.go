@@ -1,8 +1,10 @@
 package bitcoind
 
 import (
+	"context"
 	"errors"
 	"testing"
+	"time"
 
 	"github.com/btcsuite/btcd/btcutil"
 	"github.com/btcsuite/btcd/wire"
@@ -122,7 +124,8 @@ func TestFundRefusesBadAmounts(t *testing.T) {
 
 func TestFundAfterTheChainWasLost(t *testing.T) {
 	onEachKind(t, func(t *testing.T, node *Node) {
-		ctx := t.Context()
+		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		defer cancel()
 		_, err := node.Fund(ctx, someScript(t), 50_000)
 		must(t, err)
 		genesis := Block{Hash: node.hashAt(t, 0)}

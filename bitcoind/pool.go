@@ -18,7 +18,7 @@ type poolTx struct {
 	depends []string // its parents in the mempool
 	fee     int64    // in satoshis
 	vsize   int64
-	tx      *wire.MsgTx // nil when it left the mempool before it could be read
+	tx      *wire.MsgTx // nil when it cannot be mined: it left the mempool, or its inputs did
 }
 
 // weight is that of the block space it takes.
@@ -53,6 +53,7 @@ func (c *Client) pool(ctx context.Context) (map[string]*poolTx, error) {
 		}
 		pool[txid] = t
 	}
+	parent := ctx // the group's ends with the group
 	group, ctx := errgroup.WithContext(ctx)
 	group.SetLimit(8)
 	for _, t := range pool {
@@ -67,7 +68,13 @@ func (c *Client) pool(ctx context.Context) (map[string]*poolTx, error) {
 			return nil
 		})
 	}
-	return pool, group.Wait()
+	if err := group.Wait(); err != nil {
+		return nil, err
+	}
+	if c.btcd {
+		return pool, c.dropOrphans(parent, pool)
+	}
+	return pool, nil
 }
 
 // selectTxs fills a block: the best fee rate first, parents before children,
