@@ -30,7 +30,12 @@ func CheckFacts(vault *taproot.Vault, recorded, want []ledger.Event, blocks map[
 		missing[key(e)] = e
 	}
 	height := want[0].(*ledger.Block).Height
+	seen := make(map[string]bool, len(recorded))
 	for _, e := range recorded {
+		if seen[key(e)] {
+			return &FactError{Height: height, Reason: fmt.Sprintf("the books record a %s twice: %+v", e.Kind(), e)}
+		}
+		seen[key(e)] = true
 		if _, known := missing[key(e)]; known {
 			delete(missing, key(e))
 			continue
