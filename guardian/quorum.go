@@ -7,13 +7,14 @@ import (
 	"log/slog"
 	"maps"
 	"slices"
+	"time"
 
 	"github.com/daobank/daobank/settlement/netting"
 	"github.com/daobank/daobank/taproot/frost"
 )
 
 // Signer is a guardian as the coordinator sees it. It may be absent, slow,
-// refuse, or answer wrongly.
+// refuse, or answer wrongly; it returns when its context ends.
 type Signer interface {
 	ID() frost.ID
 	Commit(ctx context.Context, p Proposal) ([]frost.PublicNonce, error)
@@ -21,6 +22,11 @@ type Signer interface {
 }
 
 var _ Signer = (*Guardian)(nil)
+
+// patience is how long a guardian may take over one answer before the round goes
+// on without it. One that has much to replay keeps what it has replayed and is
+// asked again for the next settlement or at the next try.
+const patience = 30 * time.Second
 
 // Quorum collects signatures from t of n guardians.
 type Quorum struct {
@@ -107,7 +113,7 @@ func (q *Quorum) commit(ctx context.Context, p Proposal, refused map[frost.ID]er
 		if refused[s.ID()] != nil {
 			continue
 		}
-		nonces, err := s.Commit(ctx, p)
+		nonces, err := askNonces(ctx, s, p)
 		if err != nil {
 			if ctx.Err() != nil {
 				return nil, ctx.Err()
@@ -140,7 +146,7 @@ func (c *ceremony) sign(ctx context.Context, t *netting.Transaction) ([][]byte, 
 	}
 	parts := make(map[frost.ID][]frost.PartialSignature, len(c.signers))
 	for _, s := range c.signers {
-		p, err := s.Sign(ctx, t.Settlement, c.ids, aggregates)
+		p, err := askSignatures(ctx, s, t.Settlement, c.ids, aggregates)
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}
@@ -161,6 +167,18 @@ func (c *ceremony) sign(ctx context.Context, t *netting.Transaction) ([][]byte, 
 		sigs[i] = sig[:]
 	}
 	return sigs, nil
+}
+
+func askNonces(ctx context.Context, s Signer, p Proposal) ([]frost.PublicNonce, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return s.Commit(ctx, p)
+}
+
+func askSignatures(ctx context.Context, s Signer, settlement uint32, ids []frost.ID, nonces []frost.AggregateNonce) ([]frost.PartialSignature, error) {
+	ctx, cancel := context.WithTimeout(ctx, patience)
+	defer cancel()
+	return s.Sign(ctx, settlement, ids, nonces)
 }
 
 func (c *ceremony) aggregateNonces(input, inputs int) (frost.AggregateNonce, error) {
