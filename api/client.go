@@ -11,6 +11,7 @@ import (
 	"net/url"
 	"strings"
 	"sync"
+	"time"
 
 	"github.com/daobank/daobank/ledger"
 )
@@ -56,6 +57,8 @@ const answerMax = 256 << 20
 func Dial(url string) *Client {
 	transport := http.DefaultTransport.(*http.Transport).Clone()
 	transport.MaxIdleConnsPerHost = 64 // all go to one host
+	// A server that accepts a request and hangs is as good as one that is gone.
+	transport.ResponseHeaderTimeout = time.Minute
 	return &Client{url: strings.TrimRight(url, "/"), http: &http.Client{Transport: transport}}
 }
 
