@@ -42,6 +42,14 @@
 // package never repeats a call by itself, except where a method says that it
 // waits or follows. A wait that ends with its context says what it saw last.
 //
+// # What btcd cannot do
+//
+// btcd stands in where no bitcoind is to be had. It removes its regtest chain
+// whenever it starts, so a Restart begins at genesis; it needs 432 blocks, which
+// the first Fund mines, before segwit and taproot are active; it has no
+// scantxoutset ([ErrUnsupported]); and its mempool keeps transactions whose
+// inputs a reorganisation took away, which Mine then leaves out.
+//
 // # Why not rpcclient
 //
 // The btcsuite types for blocks, transactions, scripts and keys are used

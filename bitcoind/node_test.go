@@ -128,7 +128,7 @@ func TestNodesInParallel(t *testing.T) {
 
 func TestEarlyEndIsReportedWithTheLog(t *testing.T) {
 	t.Parallel()
-	_, err := Open(t.Context(), WithArgs("-no-such-argument"))
+	_, err := Open(t.Context(), append(local(), WithArgs("-no-such-argument"))...)
 	var none *NoNodeError
 	if !errors.As(err, &none) || !strings.Contains(err.Error(), "no-such-argument") {
 		t.Fatalf("error %v, want a NoNodeError with the node's complaint", err)
