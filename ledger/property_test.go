@@ -251,8 +251,17 @@ func (r *run) agreeOnCoins(kind ledger.Kind) {
 			held++
 		}
 	}
-	if got := r.state.Held(); len(got) != held || !slices.IsSortedFunc(got, func(a, b ledger.Payout) int { return int(a.Ordinal) - int(b.Ordinal) }) {
-		r.Fatalf("after a %s: %+v are held, the model holds %d", kind, got, held)
+	last := uint64(0)
+	for _, p := range r.state.Held() {
+		want := r.model.payouts[[2]uint64{uint64(p.Payer), p.Sequence}]
+		if want == nil || want.state != "held" || want.amount != int64(p.Amount) || want.feeMax != int64(p.FeeMax) || p.Ordinal <= last {
+			r.Fatalf("after a %s: %+v is held behind %d, in the model it is %+v", kind, p, last, want)
+		}
+		last = p.Ordinal
+		held--
+	}
+	if held != 0 {
+		r.Fatalf("after a %s: the model holds %d withdrawals more", kind, held)
 	}
 	if (r.state.Open() != nil) != (r.model.flight != nil) || r.state.Settlements() != r.model.cuts {
 		r.Fatalf("after a %s: settlement %+v, the model's %+v", kind, r.state.Open(), r.model.flight)

@@ -34,6 +34,7 @@ func TestEventsRefused(t *testing.T) {
 		{"deposit twice, said to be in a later transaction", depositWith(func(d *ledger.Deposit) { d.OutPoint.TxID = hashOf("deposit %d/%d", now, 2) })},
 		{"deposit out of order: an earlier transaction", depositWith(func(d *ledger.Deposit) { d.TxIndex = 1 })},
 		{"deposit out of order: an earlier output", depositWith(func(d *ledger.Deposit) { d.TxIndex, d.OutPoint.Vout = 3, 0 })},
+		{"deposit at the place of the one before", depositWith(func(d *ledger.Deposit) { d.TxIndex = 3 })},
 		{"deposit of the height before", depositWith(func(d *ledger.Deposit) { d.Height-- })},
 		{"deposit of the height after", depositWith(func(d *ledger.Deposit) { d.Height++ })},
 		{"deposit on a branch that is not the vault's", depositWith(func(d *ledger.Deposit) { d.Branch = 2 })},

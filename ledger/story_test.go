@@ -109,7 +109,12 @@ func TestStoryOfTwoSettlements(t *testing.T) {
 	b.order(ann, withdraw(10_000, 0))
 	b.order(bob, withdraw(5_000, 0))
 	refs := func() (list []ledger.OrderRef) {
+		last := uint64(0)
 		for _, p := range b.Held() {
+			if p.Ordinal <= last {
+				t.Errorf("withdrawal %s has the ordinal %d after %d", p.OrderRef, p.Ordinal, last)
+			}
+			last = p.Ordinal
 			list = append(list, p.OrderRef)
 		}
 		return list
