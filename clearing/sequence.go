@@ -49,8 +49,8 @@ func (s *sequencer) step() bool {
 	return s.wait()
 }
 
-// wait is reached when nothing is ready: then the open batch is committed, or
-// as soon as the committer is free.
+// wait is reached when nothing is ready: then the open batch goes to the
+// committer as soon as that is free.
 func (s *sequencer) wait() bool {
 	intake, slot := s.intake, s.slot
 	var verified <-chan struct{}
@@ -169,7 +169,7 @@ func (s *sequencer) judge(it *item) error {
 			if err := s.state.CanApplyOrder(it.order); err != nil {
 				return err // it says better what is wrong with the account
 			}
-			return it.order.Verify(ledger.Key{}) // no key, no signature
+			return badSignature(it.order)
 		}
 		it.key, it.verdict = account.Key, forged
 		if it.key.Verify(it.digest, it.order.Signature) {
@@ -177,10 +177,15 @@ func (s *sequencer) judge(it *item) error {
 		}
 	}
 	if it.verdict == forged {
-		return it.order.Verify(ledger.Key{})
+		return badSignature(it.order)
 	}
 	return nil
 }
+
+// badSignature is the ledger's refusal of a bad signature, without the time to
+// check one again: no point of secp256k1 has the x coordinate 0, so nothing
+// verifies under the zero key.
+func badSignature(o *ledger.Order) error { return o.Verify(ledger.Key{}) }
 
 // repeats returns the place at which the very same order may stand already; the
 // zero value when it cannot.

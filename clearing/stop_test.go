@@ -3,7 +3,6 @@ package clearing_test
 import (
 	"context"
 	"errors"
-	"fmt"
 	"math/rand/v2"
 	"sync"
 	"sync/atomic"
@@ -242,7 +241,7 @@ func (b *bank) startWhenReady() *clearing.Engine {
 	b.t.Helper()
 	var engine *clearing.Engine
 	var last error
-	b.eventually(fmt.Sprint("an engine opens"), func() bool {
+	b.eventually("an engine opens", func() bool {
 		engine, last = clearing.Open(b.t.Context(), b.config)
 		return last == nil
 	})

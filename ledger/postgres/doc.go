@@ -22,6 +22,12 @@
 // A take-over waits for a Commit under way, so what it reads afterwards is
 // everything that the writer before it ever wrote.
 //
+// # History
+//
+// Members read their movements from a table that Project derives from the
+// journal, outside every commit. It may lag; it neither misses a movement nor
+// shows one twice.
+//
 // # What happens on failure
 //
 // An error of Commit is one of three. ErrFenced: another writer has taken over;
