@@ -1,5 +1,7 @@
 package ledger
 
+import "bytes"
+
 // Check verifies all that can be said of an order without the books: the bank
 // it is for, its shape and its amounts. Nothing else is looked at before it.
 func (o *Order) Check(bank BankID) error {
@@ -203,7 +205,7 @@ func (s *State) ApplyOrder(o *Order) (Effects, error) {
 		s.ordinal++
 		ref := OrderRef{Payer: o.Payer, Sequence: o.Sequence}
 		s.held[ref] = Payout{OrderRef: ref, Amount: body.Amount, FeeMax: body.FeeMax,
-			Script: body.Script, Ordinal: s.ordinal}
+			Script: bytes.Clone(body.Script), Ordinal: s.ordinal}
 	case *Close:
 		payer.closed = true
 	}

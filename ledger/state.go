@@ -292,15 +292,23 @@ func (s *State) books() Books {
 }
 
 // CheckInvariants verifies what must hold after every entry: all accounts add
-// up to zero, no account but the vault is below zero, holds are covered, and
-// the vault's account equals its coins. It costs time linear in the accounts.
+// up to zero, no account but the vault is below zero, each account's holds are
+// its waiting withdrawals, what is in flight is the open cut's, and the vault's
+// account equals its coins. It costs time linear in the accounts.
 func (s *State) CheckInvariants() error {
+	held := make(map[AccountID]Amount, len(s.held))
+	for _, p := range s.held {
+		held[p.Payer] += p.Amount + p.FeeMax
+	}
 	var sum Amount
 	for i := range s.accounts {
-		a := &s.accounts[i]
+		id, a := AccountID(i), &s.accounts[i]
 		sum += a.balance
-		if AccountID(i) != Vault && (a.balance < 0 || a.held < 0 || a.held > a.balance) {
-			return fmt.Errorf("account %s: balance %d sat, held %d sat", AccountID(i), a.balance, a.held)
+		if id != Vault && (a.balance < 0 || a.held < 0 || a.held > a.balance) {
+			return fmt.Errorf("account %s: balance %d sat, held %d sat", id, a.balance, a.held)
+		}
+		if a.held != held[id] {
+			return fmt.Errorf("account %s: %d sat are held, its withdrawals hold %d sat", id, a.held, held[id])
 		}
 	}
 	if sum != 0 {
@@ -312,6 +320,25 @@ func (s *State) CheckInvariants() error {
 	}
 	if coins != s.Liabilities() {
 		return fmt.Errorf("the coins are %d sat, the accounts are owed %d sat", coins, s.Liabilities())
+	}
+	return s.checkInFlight()
+}
+
+// checkInFlight compares the accounts that a cut fills with the open cut.
+func (s *State) checkInFlight() error {
+	var pending, fees Amount
+	if s.open != nil {
+		fees = s.open.Fee
+		for _, p := range s.open.Payouts {
+			pending += p.Amount + p.FeeMax
+			fees -= p.FeeShare
+		}
+	}
+	if got := s.accounts[WithdrawalsPending].balance; got != pending {
+		return fmt.Errorf("account %s has %d sat, the open cut pays %d sat", WithdrawalsPending, got, pending)
+	}
+	if got := s.accounts[MinerFees].balance; got != fees {
+		return fmt.Errorf("account %s has %d sat, the treasury owes the open cut %d sat", MinerFees, got, fees)
 	}
 	return nil
 }
