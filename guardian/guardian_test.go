@@ -74,24 +74,24 @@ func (w *town) quorum(signers []guardian.Signer) *guardian.Quorum {
 }
 
 // checkSigned asserts that the signatures spend the vault's coins.
-func (w *town) checkSigned(sigs [][]byte, err error) {
-	w.Helper()
+func (w *town) checkSigned(t *testing.T, sigs [][]byte, err error) {
+	t.Helper()
 	if err != nil {
-		w.Fatal(err)
+		t.Fatal(err)
 	}
 	signed, err := taproot.AttachSignatures(w.built.Tx, sigs)
 	if err != nil {
-		w.Fatal(err)
+		t.Fatal(err)
 	}
 	if err := taproot.VerifySpend(signed, w.built.Spent); err != nil {
-		w.Fatal(err)
+		t.Fatal(err)
 	}
 }
 
 func TestGuardiansSignASettlement(t *testing.T) {
 	w := newTown(t)
 	sigs, err := w.quorum(w.signers()).Sign(t.Context(), w.built, w.Books.Open().Batch)
-	w.checkSigned(sigs, err)
+	w.checkSigned(t, sigs, err)
 	for _, g := range w.guardians[:audittest.Threshold] {
 		if batch, head := g.Head(); batch != w.Books.Last().Number || head != w.Books.Head() {
 			t.Errorf("guardian %d is at batch %d", g.ID(), batch)
@@ -103,7 +103,7 @@ func TestGuardiansSignASettlement(t *testing.T) {
 	w.Withdraw(w.ann, 50_000, 1_000, audittest.Script("ann outside"))
 	w.built = w.Cut(3_000)
 	sigs, err = w.quorum(w.signers()).Sign(t.Context(), w.built, w.Books.Open().Batch)
-	w.checkSigned(sigs, err)
+	w.checkSigned(t, sigs, err)
 }
 
 // A guardian signs what it has built and nothing else; a refusal changes nothing.
@@ -115,6 +115,8 @@ func TestGuardianRefuses(t *testing.T) {
 			p.Tx = plain(tx)
 		}
 	}
+	w := newTown(t)
+	g := w.guardians[2]
 	for _, tt := range []struct {
 		name   string
 		change func(w *town, p *guardian.Proposal)
@@ -134,11 +136,10 @@ func TestGuardianRefuses(t *testing.T) {
 		{"another settlement's number", func(_ *town, p *guardian.Proposal) { p.Settlement++ }, nil},
 		{"another batch", func(_ *town, p *guardian.Proposal) { p.Batch-- }, nil},
 		{"a cut that is not in the journal", func(_ *town, p *guardian.Proposal) { p.Batch++ }, guardian.ErrNotThere},
+		// This one must stay the last: it ends what the others refer to.
 		{"a settlement that is posted", func(w *town, p *guardian.Proposal) { w.Mine(w.Sign(w.built)); w.Bury() }, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newTown(t)
-			g := w.guardians[2]
 			p := w.proposal()
 			tt.change(w, &p)
 			nonces, err := g.Commit(t.Context(), p)
@@ -186,6 +187,7 @@ func TestGuardianKeepsItsLimits(t *testing.T) {
 // A journal that contradicts itself ends a guardian's signing for good, also
 // when it is shown the right one afterwards.
 func TestGuardianHalts(t *testing.T) {
+	w := newTown(t)
 	for _, tt := range []struct {
 		name   string
 		tamper func(w *town, j *audittest.Journal)
@@ -232,7 +234,6 @@ func TestGuardianHalts(t *testing.T) {
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newTown(t)
 			journal := w.Journal.Clone()
 			tt.tamper(w, journal)
 			g := w.guardian(w.Shares[0], journal, limits)
@@ -442,5 +443,5 @@ func TestConcurrentUse(t *testing.T) {
 	}
 	wg.Wait()
 	sigs, err := w.quorum(w.signers()).Sign(t.Context(), w.built, w.Books.Open().Batch)
-	w.checkSigned(sigs, err)
+	w.checkSigned(t, sigs, err)
 }

@@ -115,12 +115,12 @@ var faults = []struct {
 // With one or two of five guardians wrong in any way the settlement is signed,
 // and the log names them; with three wrong it is not, and the error names them.
 func TestQuorumWithFaultyGuardians(t *testing.T) {
+	w := newTown(t)
 	for _, tt := range faults {
 		for _, wrong := range [][]frost.ID{{0}, {1, 2}, {0, 1, 3}} {
 			t.Run(tt.name, func(t *testing.T) {
 				// In the bubble a guardian's deadline passes at once.
 				synctest.Test(t, func(t *testing.T) {
-					w := newTown(t)
 					signers := w.signers()
 					for _, id := range wrong {
 						signers[id] = tt.fault(signers[id])
@@ -129,7 +129,7 @@ func TestQuorumWithFaultyGuardians(t *testing.T) {
 					q := guardian.NewQuorum(w.Group, signers, slog.New(&named))
 					sigs, err := q.Sign(t.Context(), w.built, w.Books.Open().Batch)
 					if len(wrong) <= audittest.Guardians-audittest.Threshold {
-						w.checkSigned(sigs, err)
+						w.checkSigned(t, sigs, err)
 						if got := slices.Sorted(maps.Keys(named)); !slices.Equal(got, wrong) {
 							t.Errorf("the log names %v, wrong are %v", got, wrong)
 						}
