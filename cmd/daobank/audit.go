@@ -35,9 +35,10 @@ scan of the node's unspent outputs. At the end stands one sum:
 
   all wallets in the books = the vault's account = coins on chain
 
-You need three things: the bank's public file (bank.json in the data directory
-of "daobank serve"; ask the bank for it once and keep it), its database, with
-the right to read, and a Bitcoin node that you trust. Nothing is written.
+You need three things: the bank's public file (bank/bank.json in the data
+directory of "daobank serve"; ask the bank for it once and keep it), its
+database, with the right to read, and a Bitcoin node that you trust. Nothing is
+written.
 
 Exit status: 0 all holds; 1 a difference, the first one named; 2 the check could
 not be made, which says nothing about the bank.`,
@@ -54,27 +55,29 @@ not be made, which says nothing about the bank.`,
 
   # Every night; complain only when something is wrong
   daobank audit --bank bank.json --json > report.json || mail -s "audit: status $?" me < report.json`,
-		Args: cobra.NoArgs,
+		// A mistyped command line must not look like a difference.
+		Args: func(cmd *cobra.Command, args []string) error { return uncheckedAudit(cobra.NoArgs(cmd, args)) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if o.Bank == "" && data != "" {
-				o.Bank = filepath.Join(data, "bank.json")
+				o.Bank = filepath.Join(data, bankFileName)
 			}
 			if err := o.validate(); err != nil {
-				return &exitError{status: statusUnchecked, message: err.Error()}
+				return uncheckedAudit(err)
 			}
 			progress := newAuditProgress(cmd.ErrOrStderr())
 			o.Progress = progress.show
 			report, err := runAudit(cmd.Context(), o)
 			progress.clear()
 			if err != nil {
-				return &exitError{status: statusUnchecked, message: err.Error()}
+				return uncheckedAudit(err)
 			}
 			return printAudit(cmd, report, asJSON)
 		},
 	}
+	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return uncheckedAudit(err) })
 	f := cmd.Flags()
 	f.StringVar(&o.Bank, "bank", envOr("DAOBANK_BANK", ""), "the bank's public file, bank.json (env DAOBANK_BANK)")
-	f.StringVar(&data, "data", envOr("DAOBANK_DATA", ""), "data directory of the bank, when it is here: its bank.json is read, nothing else (env DAOBANK_DATA)")
+	f.StringVar(&data, "data", envOr("DAOBANK_DATA", ""), "data directory of the bank, when it is here: its public file is read, nothing else (env DAOBANK_DATA)")
 	f.StringVar(&o.Policy, "policy", "", "vault policy to check against, instead of the public file's: from a source that you trust more than the bank")
 	f.StringVar(&o.Postgres, "postgres", envOr("DAOBANK_POSTGRES", ""), "URL of the bank's database, only read (env DAOBANK_POSTGRES)")
 	f.StringVar(&o.Node.URL, "bitcoind", envOr("DAOBANK_BITCOIND", ""), "URL of your Bitcoin node's RPC (env DAOBANK_BITCOIND)")
@@ -82,6 +85,14 @@ not be made, which says nothing about the bank.`,
 	f.StringVar(&o.Node.Password, "bitcoind-password", envOr("DAOBANK_BITCOIND_PASSWORD", ""), "RPC password; prefer the environment (env DAOBANK_BITCOIND_PASSWORD)")
 	f.BoolVar(&asJSON, "json", false, "print the report as one JSON object")
 	return cmd
+}
+
+// uncheckedAudit gives an error the status of a check that was not made.
+func uncheckedAudit(err error) error {
+	if err == nil {
+		return nil
+	}
+	return &exitError{status: statusUnchecked, message: err.Error()}
 }
 
 // auditOptions are what audit needs to know.
@@ -116,7 +127,7 @@ func printAudit(cmd *cobra.Command, report *audit.Report, asJSON bool) error {
 		err = report.WriteText(out)
 	}
 	if err != nil {
-		return &exitError{status: statusUnchecked, message: err.Error()}
+		return uncheckedAudit(err)
 	}
 	if !report.OK {
 		return &exitError{status: statusDiffers}
