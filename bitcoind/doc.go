@@ -14,9 +14,9 @@
 // [Start] and [Open] return a node that answers, with a data directory and a
 // port of its own. They look for a node program in this order and use the
 // first that starts: the option [WithBinary] or the variable BITCOIND;
-// bitcoind in PATH; a Docker image that is already present (BITCOIND_IMAGE,
-// by default daobank/bitcoind:regtest; nothing is ever pulled);
-// .tools/bitcoind/bin/bitcoind beside go.mod (or in DAOBANK_TOOLS); and last
+// bitcoind in PATH; .tools/bitcoind/bin/bitcoind beside go.mod (or in
+// DAOBANK_TOOLS); a Docker image that is already present (BITCOIND_IMAGE,
+// by default daobank/bitcoind:regtest; nothing is ever pulled); and last
 // btcd, from the variable BTCD or built from the version that go.mod names.
 // [Node.Info] says which one it became; when none starts, [NoNodeError] says
 // why for each.

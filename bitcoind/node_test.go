@@ -165,7 +165,7 @@ func TestLadderNamesEachRung(t *testing.T) {
 			t.Errorf("%s: no reason", rung.Rung)
 		}
 	}
-	if got := strings.Join(rungs, " "); got != "PATH docker .tools btcd" {
+	if got := strings.Join(rungs, " "); got != "PATH .tools docker btcd" {
 		t.Errorf("rungs %q", got)
 	}
 	if !strings.Contains(err.Error(), "make setup") {

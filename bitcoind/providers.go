@@ -83,8 +83,8 @@ func (s *settings) ladder() []rung {
 	}
 	return []rung{
 		{"PATH", findInPath},
-		{"docker", findDocker},
 		{".tools", findInTools},
+		{"docker", findDocker},
 		{"btcd", findBtcd},
 	}
 }
