@@ -67,6 +67,7 @@ type plan struct {
 	coins   []ledger.Coin
 	in      ledger.Amount
 	sweeps  bool // a deposit is among the coins
+	partial bool // coins are left for the next settlement
 	payouts []ledger.Payout
 }
 
@@ -75,7 +76,7 @@ type plan struct {
 func (p *plan) takeCoins(coins []ledger.Coin, max int) {
 	if len(coins) > max {
 		sortLargestFirst(coins)
-		coins = coins[:max]
+		coins, p.partial = coins[:max], true
 	}
 	for _, c := range coins {
 		p.coins = append(p.coins, c)
@@ -88,15 +89,22 @@ func (p *plan) takeCoins(coins []ledger.Coin, max int) {
 // below the price of its output waits; so does one that the coins do not cover.
 func (p *plan) takePayouts(held []ledger.Payout, max int) {
 	var out ledger.Amount
+	if p.partial {
+		// The treasury's part of the fee may lie in the coins that are left.
+		// The room is for a longer count of outputs.
+		const room = 4 * 2
+		out = p.fee(true) + ledger.Amount(taproot.FeeForWeight(room, p.feeRate))
+	}
 	for _, h := range held {
 		if len(p.payouts) == max {
 			return
 		}
-		if p.outputFee(h.Script) > h.FeeMax || out+h.Amount+h.FeeMax > p.in {
+		fee := p.outputFee(h.Script)
+		if fee > h.FeeMax || out+h.Amount+fee > p.in {
 			continue
 		}
 		p.payouts = append(p.payouts, h)
-		out += h.Amount
+		out += h.Amount + fee
 	}
 }
 
@@ -111,16 +119,17 @@ func OutputFee(script []byte, feeRate int64) ledger.Amount {
 }
 
 // cut prices the plan. With change below dust there is no change output, and
-// what is left over goes to the miner.
+// what is left over goes to the miner. So does what the members' parts, each
+// rounded up to a satoshi, come to beyond the price of the whole.
 func (p *plan) cut(treasury ledger.Amount) (*ledger.Cut, error) {
 	shares, memberFee := p.shares()
 	var out ledger.Amount
 	for _, h := range p.payouts {
 		out += h.Amount
 	}
-	fee := p.fee(true)
+	fee := max(p.fee(true), memberFee)
 	if p.in-out-fee < ledger.Amount(taproot.DustLimit(p.change)) {
-		fee = max(p.in-out, p.fee(false))
+		fee = max(p.in-out, p.fee(false), memberFee)
 	}
 	if need := fee - memberFee; need > treasury || p.in < out+fee {
 		return nil, &TreasuryError{NeedSat: need, HaveSat: treasury}

@@ -218,3 +218,35 @@ func TestOutputFee(t *testing.T) {
 		t.Error("the fee of an output is not that of its weight")
 	}
 }
+
+// At a rate that does not divide, each destination's part is rounded up: with
+// many of them the parts come to more than the transaction's price. The miner
+// gets what is over, and the treasury pays nothing.
+func TestPlanOfManyRoundedParts(t *testing.T) {
+	const destinations, rate = 400, 1_001
+	b, ann, _ := newBank(t, 10_000, 2_000_000)
+	for i := range uint32(destinations) {
+		b.Order(ann, &ledger.Withdraw{Amount: 2_000, FeeMax: 100, Script: payoutScripts(i)[4]})
+	}
+	b.Seal()
+	before := b.Books.Balance(ledger.Treasury)
+	built := b.Cut(rate)
+	if want := int64(destinations) * int64(netting.OutputFee(make([]byte, 34), rate)); built.FeeSat != want {
+		t.Errorf("the fee is %d sat, the members' parts are %d sat", built.FeeSat, want)
+	}
+	if got := b.Books.Balance(ledger.Treasury); got != before {
+		t.Errorf("the treasury paid %d sat", before-got)
+	}
+}
+
+// The largest coins alone do not cover payouts and fee, though the treasury has
+// enough in the others: what fits is paid, the rest waits for the next turn.
+func TestPlanLeavesRoomForTheFee(t *testing.T) {
+	b, ann, _ := newBank(t, 50_000, 60_000, 60_000)
+	b.Withdraw(ann, 60_000, p2trOutput, audittest.Script("a"))
+	b.Withdraw(ann, 59_900, p2trOutput, audittest.Script("b"))
+	limits := netting.Limits{InputsMax: 2, PayoutsMax: 10}
+	if want, got := []ledger.OrderRef{{Payer: ann.ID, Sequence: 1}}, paid(plan(b, relayRate, limits)); !slices.Equal(got, want) {
+		t.Errorf("pays %v, want %v", got, want)
+	}
+}
