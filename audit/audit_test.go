@@ -4,6 +4,7 @@ import (
 	"context"
 	"encoding/json"
 	"errors"
+	"iter"
 	"strings"
 	"testing"
 
@@ -311,9 +312,11 @@ func TestUnchecked(t *testing.T) {
 	}{
 		{"node away", func(s *story, _ *audit.Config) { s.Chain.Away(away) }, away},
 		{"node behind", func(s *story, _ *audit.Config) { s.Chain.Drop(3) }, audit.ErrNodeBehind},
+		{"books not deep on the node", func(s *story, _ *audit.Config) { s.Chain.Drop(1) }, audit.ErrNodeBehind},
 		{"node younger than the bank", func(s *story, _ *audit.Config) { s.Chain.Drop(10) }, audit.ErrNodeBehind},
 		{"node on another chain", func(s *story, c *audit.Config) { c.Charter.BirthHash[0] ^= 1 }, audit.ErrOtherChain},
 		{"vault of another network", func(s *story, c *audit.Config) { c.Charter.Chain[0] ^= 1 }, audit.ErrOtherVault},
+		{"journal broken off", func(_ *story, c *audit.Config) { c.Journal = brokenJournal{away} }, away},
 		{"database away", func(s *story, c *audit.Config) {
 			c.Table = func(context.Context) (*audit.Table, error) { return nil, away }
 		}, away},
@@ -333,6 +336,12 @@ func TestUnchecked(t *testing.T) {
 			}
 		})
 	}
+}
+
+type brokenJournal struct{ err error }
+
+func (j brokenJournal) Batches(context.Context, uint64) iter.Seq2[*ledger.Batch, error] {
+	return func(yield func(*ledger.Batch, error) bool) { yield(nil, j.err) }
 }
 
 type scanError struct{ err error }

@@ -64,6 +64,9 @@ func Run(ctx context.Context, c Config) (*Report, error) {
 		return nil, err
 	}
 	a.describeBooks()
+	if err := a.checkDepth(ctx); err != nil {
+		return nil, err
+	}
 	if !whole {
 		for _, name := range []string{CheckBalances, CheckCoins, CheckScan, CheckSum} {
 			a.report.skip(name, "the journal cannot be replayed beyond batch %d", a.report.Batches)
@@ -122,6 +125,19 @@ func (a *auditor) findBlock(ctx context.Context, height uint32, want ledger.Hash
 	}
 	if ledger.Hash(got) != want {
 		return unchecked(ErrOtherChain, "find block %d, %s, on the node, which has %s there", height, chainhash.Hash(want), got)
+	}
+	return nil
+}
+
+// checkDepth makes sure that the node sees the books' last block as deep as the
+// charter demands: what is not deep could still be another block tomorrow.
+func (a *auditor) checkDepth(ctx context.Context) error {
+	tip, err := a.Chain.Height(ctx)
+	if err != nil {
+		return a.nodeError(ctx, err, a.report.Height)
+	}
+	if need := int64(a.report.Height) + int64(a.Charter.Depth) - 1; a.report.Height > a.Charter.BirthHeight && int64(tip) < need {
+		return unchecked(ErrNodeBehind, "find block %d of the books %d deep, the node is at block %d", a.report.Height, a.Charter.Depth, tip)
 	}
 	return nil
 }
