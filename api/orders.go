@@ -23,7 +23,7 @@ const (
 
 	// chunk is how many orders of a batch are carried out before their outcomes
 	// are sent, so that memory for answers stays small.
-	chunk = 1000
+	chunk = 256
 )
 
 func readBody(req *http.Request, limit int64) ([]byte, error) {
