@@ -31,6 +31,9 @@ beside the key was lost.`,
 		Args: cobra.NoArgs,
 		RunE: m.run(func(cmd *cobra.Command, _ []string) error {
 			if a, err := m.account(); err == nil {
+				if bankID != "" && bankID != a.bank.String() {
+					return fmt.Errorf("the key has its account at the bank %s: use another key for another bank", a.bank)
+				}
 				return m.print(cmd, openedForm(a), "Your account is open already: "+a.address())
 			} else if !errors.Is(err, fs.ErrNotExist) {
 				return err

@@ -8,8 +8,6 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
-	"slices"
-	"strings"
 
 	"github.com/daobank/daobank/ledger"
 )
@@ -29,8 +27,6 @@ type pendingContent struct {
 
 func (m *member) pendingDir() string { return filepath.Join(filepath.Dir(m.keyFile), "pending") }
 
-func (m *member) pendingPrefix() string { return m.stateName() + "-" }
-
 // keepPending writes an order down before it is sent.
 func (m *member) keepPending(order *ledger.Order) (*pending, error) {
 	dir := m.pendingDir()
@@ -41,7 +37,7 @@ func (m *member) keepPending(order *ledger.Order) (*pending, error) {
 	if err != nil {
 		return nil, err
 	}
-	p := &pending{order: order, file: filepath.Join(dir, fmt.Sprintf("%s%012d.json", m.pendingPrefix(), order.Sequence))}
+	p := &pending{order: order, file: m.orderFile(dir, order.Sequence)}
 	err = createFile(p.file, append(text, '\n'))
 	if errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("another command is sending order %d of this account: wait for it and try again", order.Sequence)
@@ -63,23 +59,16 @@ func (p *pending) forget() error {
 
 // pendingOrders lists the key's orders that have no answer, by sequence.
 func (m *member) pendingOrders() ([]*pending, error) {
-	entries, err := os.ReadDir(m.pendingDir())
-	if err != nil && !errors.Is(err, fs.ErrNotExist) {
+	files, err := m.orderFiles(m.pendingDir())
+	if err != nil {
 		return nil, err
 	}
-	var list []*pending
-	for _, entry := range entries {
-		name, ok := strings.CutPrefix(entry.Name(), m.pendingPrefix())
-		if digits, isJSON := strings.CutSuffix(name, ".json"); !ok || !isJSON || strings.Trim(digits, "0123456789") != "" {
-			continue
-		}
-		p, err := readPending(filepath.Join(m.pendingDir(), entry.Name()))
-		if err != nil {
+	list := make([]*pending, len(files))
+	for i, file := range files {
+		if list[i], err = readPending(file); err != nil {
 			return nil, err
 		}
-		list = append(list, p)
 	}
-	slices.SortFunc(list, func(a, b *pending) int { return strings.Compare(a.file, b.file) })
 	return list, nil
 }
 

@@ -29,7 +29,7 @@ type receiptContent struct {
 func (m *member) receiptDir() string { return filepath.Join(filepath.Dir(m.keyFile), "receipts") }
 
 func (m *member) receiptFile(sequence uint64) string {
-	return filepath.Join(m.receiptDir(), fmt.Sprintf("%s-%012d.json", m.stateName(), sequence))
+	return m.orderFile(m.receiptDir(), sequence)
 }
 
 // keepReceipt writes the proof of an acceptance. A file that has it already stays.
@@ -145,7 +145,7 @@ func (m *member) receiptListCommand() *cobra.Command {
 		Example: `  daobank member receipt list`,
 		Args:    cobra.NoArgs,
 		RunE: m.run(func(cmd *cobra.Command, _ []string) error {
-			files, err := filepath.Glob(filepath.Join(escapeGlob(m.receiptDir()), escapeGlob(m.stateName())+"-*.json"))
+			files, err := m.orderFiles(m.receiptDir())
 			if err != nil {
 				return err
 			}
@@ -165,11 +165,6 @@ func (m *member) receiptListCommand() *cobra.Command {
 			return m.print(cmd, map[string]any{"receipts": list}, strings.Join(text, "\n"))
 		}),
 	}
-}
-
-// escapeGlob makes a path match itself only.
-func escapeGlob(path string) string {
-	return strings.NewReplacer(`\`, `\\`, `*`, `\*`, `?`, `\?`, `[`, `\[`).Replace(path)
 }
 
 func (m *member) receiptVerifyCommand() *cobra.Command {

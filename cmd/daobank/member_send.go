@@ -22,6 +22,8 @@ type accepted struct {
 	Index    uint32      `json:"index"`
 	Repeated bool        `json:"repeated"` // the bank had accepted it before
 	Receipt  string      `json:"receipt_file"`
+
+	order *ledger.Order
 }
 
 // text tells people about an acceptance, no more than it is.
@@ -49,7 +51,7 @@ func (m *member) carryOut(cmd *cobra.Command, client *api.Client, a *memberAccou
 	for _, before := range answered {
 		if sameBody(before.order, body) {
 			note(cmd, "This is the answer to the order that had none; nothing was ordered twice. Run the command again to do it once more.")
-			return before.accepted, nil
+			return before, nil
 		}
 	}
 	shown, err := m.position(ctx, client, a)
@@ -86,25 +88,20 @@ func (m *member) sign(cmd *cobra.Command, order *ledger.Order, key ledger.Key) e
 	return order.Sign(priv)
 }
 
-// answeredOrder is a pending order that was sent again and accepted.
-type answeredOrder struct {
-	order    *ledger.Order
-	accepted *accepted
-}
-
-// sendPending sends again what has no answer. A refusal is an answer too.
-func (m *member) sendPending(cmd *cobra.Command, client *api.Client, a *memberAccount) ([]answeredOrder, error) {
+// sendPending sends again what has no answer, and returns what was accepted. A
+// refusal is an answer too.
+func (m *member) sendPending(cmd *cobra.Command, client *api.Client, a *memberAccount) ([]*accepted, error) {
 	list, err := m.pendingOrders()
 	if err != nil {
 		return nil, err
 	}
-	var answered []answeredOrder
+	var answered []*accepted
 	for _, p := range list {
 		result, err := m.send(cmd.Context(), client, a, p)
 		switch {
 		case err == nil:
 			note(cmd, "Order %d had no answer and was sent again: accepted in batch %d.", p.order.Sequence, result.Batch)
-			answered = append(answered, answeredOrder{order: p.order, accepted: result})
+			answered = append(answered, result)
 		case refused(err):
 			note(cmd, "Order %d had no answer and was sent again: refused, it was not carried out (%v).", p.order.Sequence, err)
 		default:
@@ -146,14 +143,23 @@ func (m *member) send(ctx context.Context, client *api.Client, a *memberAccount,
 	}
 	return &accepted{
 		State: "accepted", Kind: p.order.Kind().String(), Sequence: p.order.Sequence, Digest: answer.Digest,
-		Batch: answer.Batch(), Index: answer.Receipt.Index, Repeated: answer.Repeated, Receipt: file,
+		Batch: answer.Batch(), Index: answer.Receipt.Index, Repeated: answer.Repeated, Receipt: file, order: p.order,
 	}, p.forget()
 }
 
-// sameBody reports whether an order asks for exactly this.
+// sameBody reports whether an order asks for the same thing as body. The fee
+// limit of a withdrawal does not tell two apart: it follows from a quote, which
+// may have changed since.
 func sameBody(order *ledger.Order, body ledger.Body) bool {
 	other := *order
 	other.Body = body
+	if before, ok := order.Body.(*ledger.Withdraw); ok {
+		if now, ok := body.(*ledger.Withdraw); ok {
+			adjusted := *now
+			adjusted.FeeMax = before.FeeMax
+			other.Body = &adjusted
+		}
+	}
 	return ledger.SameOrder(order, &other)
 }
 

@@ -10,11 +10,14 @@ import (
 	"net/http"
 	"net/http/httptest"
 	"os"
+	"path/filepath"
+	"regexp"
 	"slices"
 	"strconv"
 	"strings"
 	"sync"
 	"testing"
+	"time"
 
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
@@ -52,6 +55,7 @@ func TestMain(m *testing.M) {
 //	bank stop, start    the bank goes away and comes back
 //	bank forget         the bank comes back with books that are empty
 //	mode PERM FILE      the file has exactly these permissions
+//	eventually PATTERN exec PROGRAM ARG…    the output matches after a while
 func TestMember(t *testing.T) {
 	testscript.Run(t, testscript.Params{
 		Dir: "testdata/member",
@@ -69,6 +73,8 @@ func TestMember(t *testing.T) {
 			"credit": scriptCredit,
 			"bank":   scriptBankCommand,
 			"mode":   scriptMode,
+
+			"eventually": scriptEventually,
 		},
 	})
 }
@@ -255,4 +261,87 @@ func scriptMode(ts *testscript.TestScript, neg bool, args []string) {
 	if got := fmt.Sprintf("%o", info.Mode().Perm()); got != args[0] {
 		ts.Fatalf("%s has mode %s, want %s", args[1], got, args[0])
 	}
+}
+
+// scriptEventually repeats a program whose output may lag until it matches.
+func scriptEventually(ts *testscript.TestScript, neg bool, args []string) {
+	if len(args) < 3 || neg || args[1] != "exec" {
+		ts.Fatalf("usage: eventually PATTERN exec PROGRAM…")
+	}
+	pattern, err := regexp.Compile(args[0])
+	ts.Check(err)
+	ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+	defer cancel()
+	for {
+		ts.Check(ts.Exec(args[2], args[3:]...))
+		shown := ts.ReadFile("stdout")
+		if pattern.MatchString(shown) {
+			return
+		}
+		select {
+		case <-ctx.Done():
+			ts.Fatalf("no match for %q, the last output was:\n%s", args[0], shown)
+		case <-time.After(20 * time.Millisecond):
+		}
+	}
+}
+
+// Of two commands that sign the same sequence number one fails before it sends,
+// and what the first wrote down stays.
+func TestOneOrderIsPendingForASequenceNumber(t *testing.T) {
+	m := &member{keyFile: filepath.Join(t.TempDir(), "alice.key")}
+	order := func(amount ledger.Amount) *ledger.Order {
+		return &ledger.Order{Payer: 16, Sequence: 7, Body: &ledger.Transfer{Payments: []ledger.Payment{{Payee: 17, Amount: amount}}}}
+	}
+	if _, err := m.keepPending(order(1)); err != nil {
+		t.Fatal(err)
+	}
+	if _, err := m.keepPending(order(2)); err == nil {
+		t.Error("a second order was written down for sequence 7")
+	}
+	list, err := m.pendingOrders()
+	if err != nil || len(list) != 1 || !ledger.SameOrder(list[0].order, order(1)) {
+		t.Errorf("pending are %v (%v), want the first order alone", list, err)
+	}
+	// Another key in the same folder has orders of its own.
+	other := &member{keyFile: filepath.Join(filepath.Dir(m.keyFile), "alice-2.key")}
+	if list, err := other.pendingOrders(); err != nil || len(list) != 0 {
+		t.Errorf("pending for another key are %v (%v)", list, err)
+	}
+	if _, err := other.keepPending(order(3)); err != nil {
+		t.Error(err)
+	}
+	if list, err := m.pendingOrders(); err != nil || len(list) != 1 {
+		t.Errorf("pending are %v (%v), want one", list, err)
+	}
+	if err := errors.Join(list[0].forget(), list[0].forget()); err != nil {
+		t.Errorf("forgetting twice: %v", err)
+	}
+}
+
+// Whatever stands in a receipt file, it is read or refused, and what is proven
+// is one order.
+func FuzzReceiptFile(f *testing.F) {
+	charter := scriptCharter()
+	order := &ledger.Order{Bank: charter.ID(), Payer: 16, Sequence: 1, Body: &ledger.Close{}}
+	header := ledger.Header{Bank: charter.ID(), Number: 1, Previous: charter.ID(), Root: ledger.EntryLeaf(order.Bytes()), Count: 1}
+	signed, err := header.Sign(scriptKey("operator"))
+	if err != nil {
+		f.Fatal(err)
+	}
+	good, err := json.Marshal(receiptContent{Charter: charter, Order: orderHex(order), Receipt: ledger.Receipt{Header: signed}})
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(good)
+	f.Add([]byte(`{"charter":{},"order":"","receipt":""}`))
+	f.Fuzz(func(t *testing.T, text []byte) {
+		content, order, err := decodeReceipt(text)
+		if err != nil {
+			return
+		}
+		if content.Receipt.Verify(&content.Charter, order.Bytes()) == nil && orderHex(order) != strings.ToLower(content.Order) {
+			t.Fatal("the order that is proven is not the one in the file")
+		}
+	})
 }

@@ -62,6 +62,7 @@ First the fee is quoted and you are asked. With --yes you are not asked.`,
 			if err != nil {
 				return err
 			}
+			body = result.order.Body.(*ledger.Withdraw) // with the limit that was signed
 			return m.print(cmd, struct {
 				*accepted
 				Address string        `json:"address"`
