@@ -91,7 +91,8 @@ func (m *member) openOrder(cmd *cobra.Command, a *memberAccount) (*pending, erro
 	if err != nil {
 		return nil, err
 	}
-	for _, p := range list {
+	if len(list) > 0 {
+		p := list[0]
 		open, ok := p.order.Body.(*ledger.Open)
 		if !ok || p.order.Bank != a.bank {
 			return nil, fmt.Errorf("%s holds an order of account %s at bank %s without an answer: restore its account file first", p.file, p.order.Payer, p.order.Bank)
