@@ -22,6 +22,7 @@ var layers = []string{
 	"settlement",
 	"clearing",
 	"guardian",
+	"guardian/link",
 	"audit",
 	"audit/audittest",
 	"settlement/netting",
@@ -32,6 +33,7 @@ var layers = []string{
 	"taproot",
 	"taproot/frost",
 	"bitcoind",
+	"keyfile",
 	"migrations",
 }
 
@@ -42,6 +44,8 @@ var alone = map[string][]string{
 	"taproot":       {"taproot/frost"},
 	"taproot/frost": {},
 	"bitcoind":      {},
+	"keyfile":       {},
+	"guardian/link": {},
 	"migrations":    {},
 }
 

@@ -1,0 +1,199 @@
+package link
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"io"
+	stdlog "log"
+	"log/slog"
+	"net"
+	"net/http"
+	"sync"
+	"time"
+
+	"github.com/btcsuite/btcd/btcec/v2"
+	"github.com/lightningnetwork/lnd/brontide"
+	"github.com/lightningnetwork/lnd/keychain"
+	"golang.org/x/net/http2"
+)
+
+// discard keeps HTTP's own complaints about broken connections out of the log:
+// they are told by Serve and by the caller of RoundTrip.
+var discard = stdlog.New(io.Discard, "", 0)
+
+// ErrAway says that a guardian has no connection now.
+var ErrAway = errors.New("the guardian is not connected")
+
+// Hub is the coordinator's end: it holds the newest connection of each known
+// guardian. It is safe for concurrent use.
+type Hub struct {
+	listener *brontide.Listener
+	log      *slog.Logger
+	known    map[[33]byte]int // compressed host key to place
+	accept   sync.WaitGroup
+
+	mu     sync.Mutex
+	links  []*peer
+	change chan struct{} // closed and replaced when a guardian connects
+	closed bool
+}
+
+type peer struct {
+	conn   net.Conn
+	client *http2.ClientConn
+}
+
+// Listen opens a hub for guardians with these host keys, in the order of their
+// ids.
+func Listen(address string, key *btcec.PrivateKey, guardians []*btcec.PublicKey, log *slog.Logger) (*Hub, error) {
+	listener, err := brontide.NewListener(&keychain.PrivKeyECDH{PrivKey: key}, address)
+	if err != nil {
+		return nil, fmt.Errorf("listen for guardians: %w", err)
+	}
+	h := &Hub{listener: listener, log: log, known: make(map[[33]byte]int),
+		links: make([]*peer, len(guardians)), change: make(chan struct{})}
+	for i, g := range guardians {
+		h.known[[33]byte(g.SerializeCompressed())] = i
+	}
+	h.accept.Go(h.acceptAll)
+	return h, nil
+}
+
+// Addr is where guardians dial.
+func (h *Hub) Addr() net.Addr { return h.listener.Addr() }
+
+// acceptAll takes connections whose handshake succeeded until the hub closes.
+func (h *Hub) acceptAll() {
+	for {
+		conn, err := h.listener.Accept()
+		switch {
+		case errors.Is(err, net.ErrClosed) || h.isClosed():
+			if err == nil {
+				conn.Close()
+			}
+			return
+		case err != nil:
+			h.log.Debug("a handshake failed", "error", err)
+			continue
+		}
+		h.welcome(conn.(*brontide.Conn))
+	}
+}
+
+func (h *Hub) isClosed() bool {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	return h.closed
+}
+
+// welcome keeps the connection of a known guardian in place of its last one.
+func (h *Hub) welcome(conn *brontide.Conn) {
+	key := [33]byte(conn.RemotePub().SerializeCompressed())
+	place, known := h.known[key]
+	if !known {
+		h.log.Warn("an unknown key asked for a guardian's place", "key", fmt.Sprintf("%x", key), "from", conn.RemoteAddr())
+		conn.Close()
+		return
+	}
+	transport := &http2.Transport{AllowHTTP: true, ReadIdleTimeout: 10 * time.Second, PingTimeout: 5 * time.Second,
+		MaxReadFrameSize: 1 << 20, MaxHeaderListSize: 16 << 10}
+	client, err := transport.NewClientConn(conn)
+	if err != nil {
+		h.log.Warn("a guardian's connection failed", "guardian", place, "error", err)
+		conn.Close()
+		return
+	}
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	if h.closed {
+		conn.Close()
+		return
+	}
+	if old := h.links[place]; old != nil {
+		old.conn.Close()
+	}
+	h.links[place] = &peer{conn: conn, client: client}
+	close(h.change)
+	h.change = make(chan struct{})
+	h.log.Info("guardian connected", "guardian", place, "from", conn.RemoteAddr())
+}
+
+// RoundTripper sends requests to one guardian. Its URLs have any host. Errors
+// wrap ErrAway when there is no connection.
+func (h *Hub) RoundTripper(guardian int) http.RoundTripper { return hubTripper{h, guardian} }
+
+type hubTripper struct {
+	hub      *Hub
+	guardian int
+}
+
+func (t hubTripper) RoundTrip(r *http.Request) (*http.Response, error) {
+	p := t.hub.peer(t.guardian)
+	if p == nil {
+		return nil, fmt.Errorf("guardian %d: %w", t.guardian, ErrAway)
+	}
+	return p.client.RoundTrip(r)
+}
+
+// peer is a guardian's usable connection, or nil.
+func (h *Hub) peer(i int) *peer {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	p := h.links[i]
+	if p == nil {
+		return nil
+	}
+	if s := p.client.State(); s.Closed || s.Closing {
+		return nil
+	}
+	return p
+}
+
+// Connected is the number of guardians that have a connection.
+func (h *Hub) Connected() (n int) {
+	for i := range h.links {
+		if h.peer(i) != nil {
+			n++
+		}
+	}
+	return n
+}
+
+// Wait returns once n guardians are connected; the error names who is missing.
+func (h *Hub) Wait(ctx context.Context, n int) error {
+	for {
+		h.mu.Lock()
+		change := h.change
+		h.mu.Unlock()
+		if h.Connected() >= n {
+			return nil
+		}
+		select {
+		case <-change:
+		case <-ctx.Done():
+			var away []int
+			for i := range h.links {
+				if h.peer(i) == nil {
+					away = append(away, i)
+				}
+			}
+			return fmt.Errorf("waiting for %d guardians, %v are not connected: %w", n, away, ctx.Err())
+		}
+	}
+}
+
+// Close cuts all connections and stops listening.
+func (h *Hub) Close() error {
+	h.mu.Lock()
+	h.closed = true
+	for _, p := range h.links {
+		if p != nil {
+			p.conn.Close()
+		}
+	}
+	h.mu.Unlock()
+	err := h.listener.Close()
+	h.accept.Wait()
+	return err
+}
