@@ -50,13 +50,17 @@ type chainView struct {
 	settlements uint32
 }
 
-func (d *Desk) viewChain(ctx context.Context) (v chainView, err error) {
-	err = d.Engine.View(ctx, func(s *ledger.State) {
+func (d *Desk) viewChain(ctx context.Context) (chainView, error) {
+	var v chainView
+	err := d.Engine.View(ctx, func(s *ledger.State) {
 		height, hash := s.Block()
 		v = chainView{charter: s.Charter(), height: height, hash: chainhash.Hash(hash),
 			accounts: s.Accounts(), settlements: s.Settlements()}
 	})
-	return v, err
+	if err != nil {
+		return chainView{}, err // a View that was left may still be writing to v
+	}
+	return v, nil
 }
 
 // checkBranch verifies that the chain still holds the books' last block.

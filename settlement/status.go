@@ -102,11 +102,13 @@ type Quote struct {
 
 // Quote prices the output that would pay a script.
 func (d *Desk) Quote(ctx context.Context, script []byte) (Quote, error) {
-	q := Quote{FeeRate: d.FeeRate(ctx)}
-	q.Fee = netting.OutputFee(script, q.FeeRate)
-	q.FeeMax = 2 * q.Fee
-	err := d.Engine.View(ctx, func(s *ledger.State) { q.Height, _ = s.Block() })
-	return q, err
+	rate := d.FeeRate(ctx)
+	fee := netting.OutputFee(script, rate)
+	var height uint32
+	if err := d.Engine.View(ctx, func(s *ledger.State) { height, _ = s.Block() }); err != nil {
+		return Quote{}, err
+	}
+	return Quote{FeeRate: rate, Fee: fee, FeeMax: 2 * fee, Height: height}, nil
 }
 
 func virtualSize(tx *wire.MsgTx) int64 {

@@ -231,8 +231,11 @@ func (b *bank) follow(ctx context.Context, g *guardian.Guardian) error {
 func (b *bank) ready(ctx context.Context) error {
 	select {
 	case <-b.engine.Done():
-		return b.engine.Err()
+		return errors.New("the clearing engine has stopped")
 	default:
+	}
+	if _, err := b.store.LastBatch(ctx); err != nil {
+		return fmt.Errorf("database: %w", err)
 	}
 	if _, err := b.node.Height(ctx); err != nil {
 		return fmt.Errorf("bitcoin node: %w", err)
