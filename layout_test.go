@@ -30,6 +30,7 @@ var layers = []string{
 	"ledger/postgres/lossy",
 	"ledger/postgres",
 	"ledger",
+	"taproot/quorum",
 	"taproot",
 	"taproot/frost",
 	"bitcoind",

@@ -22,12 +22,7 @@ func (v *Vault) Descriptors() [branches]string {
 }
 
 func (v *Vault) descriptor(path string) string {
-	keys := make([]string, len(v.policy.Recovery.Keys))
-	for i, key := range v.policy.Recovery.Keys {
-		keys[i] = key.String()
-	}
-	text := fmt.Sprintf("tr(%s/%s/*,and_v(v:multi_a(%d,%s),older(%d)))", v.xpub, path,
-		v.policy.Recovery.Threshold, strings.Join(keys, ","), v.policy.Recovery.Delay)
+	text := fmt.Sprintf("tr(%s/%s/*,%s)", v.xpub, path, v.tree.descriptor)
 	checksum, err := DescriptorChecksum(text)
 	if err != nil {
 		// Every character above is in BIP-380's set.

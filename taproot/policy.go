@@ -25,11 +25,15 @@ const MaxRecoveryKeys = frost.MaxParticipants
 // come equal addresses. It holds no secret. Its JSON is stable and is what the
 // guardians agree on and what recovery starts from.
 type Policy struct {
-	Threshold int             `json:"threshold"` // t signers of the key path
-	Guardians int             `json:"guardians"` // n shares of the group key
-	GroupKey  frost.PublicKey `json:"group_key"` // before derivation, 33 bytes
-	Recovery  Recovery        `json:"recovery"`
-	Network   string          `json:"network"` // mainnet, testnet, signet or regtest
+	Scheme    Scheme          `json:"scheme,omitempty"` // FROST when it is not named
+	Threshold int             `json:"threshold"`        // t guardians spend
+	Guardians int             `json:"guardians"`        // n guardians there are
+	GroupKey  frost.PublicKey `json:"group_key"`        // before derivation, 33 bytes
+	// GuardianKeys are the guardians' own keys, in the order of their numbers.
+	// FROST has none: there a guardian holds a share of GroupKey.
+	GuardianKeys []frost.PublicKey `json:"guardian_keys,omitempty"`
+	Recovery     Recovery          `json:"recovery"`
+	Network      string            `json:"network"` // mainnet, testnet, signet or regtest
 }
 
 // Recovery is the script path: any Threshold of Keys may spend a coin once it is
@@ -71,6 +75,9 @@ func (p Policy) Validate() error {
 	}
 	if _, err := frost.ParsePublicKey(p.GroupKey[:]); err != nil {
 		return fmt.Errorf("%w: group_key: %w", ErrPolicy, err)
+	}
+	if err := p.validateScheme(); err != nil {
+		return err
 	}
 	if _, err := NetworkParams(p.Network); err != nil {
 		return err

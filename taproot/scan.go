@@ -52,7 +52,7 @@ func (v *Vault) deriveScripts(key *extendedKey, from uint32, scripts [][]byte) e
 	outputs := make([]btcec.JacobianPoint, len(scripts))
 	for i := range children {
 		children[i].compress()
-		output, _, err := children[i].unfinishedTaproot(v.leaf.root)
+		output, _, err := children[i].unfinishedTaproot(v.tree.root[:])
 		if err != nil {
 			return err
 		}

@@ -36,8 +36,8 @@ type Output struct {
 	InternalKey [32]byte // x-only, after derivation
 	OutputKey   [32]byte // x-only, on chain
 	// Tweaks lead from the policy's GroupKey to OutputKey: two plain steps of
-	// BIP-32, then the x-only tweak of BIP-341. A frost session with these
-	// signs for the output.
+	// BIP-32, then the x-only tweak of BIP-341. A session of frost or MuSig2
+	// with these signs for the output's key path.
 	Tweaks []frost.Tweak
 }
 
@@ -48,12 +48,12 @@ type Vault struct {
 	params   *chaincfg.Params
 	xpub     string
 	branches [branches]extendedKey
-	leaf     recoveryLeaf
+	tree     *scriptTree
 	cache    *outputCache
 }
 
-// NewVault validates the policy and derives both branch keys. The error wraps
-// ErrPolicy or ErrDerivation.
+// NewVault validates the policy, builds its script tree and derives both branch
+// keys. The error wraps ErrPolicy or ErrDerivation.
 func NewVault(p Policy) (*Vault, error) {
 	if err := p.Validate(); err != nil {
 		return nil, err
@@ -62,7 +62,7 @@ func NewVault(p Policy) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	leaf, err := newRecoveryLeaf(p.Recovery)
+	tree, err := newScriptTree(&p)
 	if err != nil {
 		return nil, err
 	}
@@ -70,7 +70,7 @@ func NewVault(p Policy) (*Vault, error) {
 	if err != nil {
 		return nil, err
 	}
-	v := &Vault{policy: p.clone(), params: params, leaf: leaf, cache: newOutputCache()}
+	v := &Vault{policy: p.clone(), params: params, tree: tree, cache: newOutputCache()}
 	if v.xpub, err = SyntheticXpub(p.GroupKey, params); err != nil {
 		return nil, err
 	}
@@ -101,7 +101,7 @@ func (v *Vault) Output(b Branch, index uint32) (Output, error) {
 	if err != nil {
 		return Output{}, err
 	}
-	outputKey, tapTweak, err := child.taproot(v.leaf.root)
+	outputKey, tapTweak, err := child.taproot(v.tree.root[:])
 	if err != nil {
 		return Output{}, err
 	}
@@ -143,6 +143,7 @@ func (v *Vault) branch(b Branch) (*extendedKey, error) {
 
 func (p Policy) clone() Policy {
 	p.Recovery.Keys = slices.Clone(p.Recovery.Keys)
+	p.GuardianKeys = slices.Clone(p.GuardianKeys)
 	return p
 }
 
