@@ -8,6 +8,7 @@ import (
 	"io"
 	"iter"
 	"sync"
+	"time"
 
 	"github.com/btcsuite/btcd/wire"
 
@@ -28,6 +29,8 @@ type Journal interface {
 type Limits struct {
 	FeeRateMax int64 // satoshis per 1,000 vbytes
 	FeeMax     int64 // satoshis of one transaction
+	PaidMax    int64 // satoshis that one settlement takes out of the vault, fee included
+	PaidDayMax int64 // the same for all settlements of 24 hours
 }
 
 // Config is what a guardian knows from the start. All fields are needed.
@@ -39,7 +42,9 @@ type Config struct {
 	Journal Journal
 	Chain   netting.Blocks // the guardian's own node
 	Limits  Limits
-	Random  io.Reader // for nonces; nil means crypto/rand
+	Memory  *Memory          // what it signed before; nil remembers only while it runs
+	Now     func() time.Time // for the limit of a day; nil means time.Now
+	Random  io.Reader        // for nonces; nil means crypto/rand
 }
 
 // Guardian follows one bank and signs its settlements. It is safe for
@@ -56,6 +61,7 @@ type Guardian struct {
 // A round is what a guardian remembers between Commit and Sign.
 type round struct {
 	built  *netting.Transaction
+	paid   int64 // satoshis that leave the vault
 	nonces []*frost.SecretNonce
 }
 
@@ -97,6 +103,12 @@ func New(c Config) (*Guardian, error) {
 	replay, err := audit.NewReplay(c.Charter, c.Vault, c.Chain)
 	if err != nil {
 		return nil, err
+	}
+	if c.Memory == nil {
+		c.Memory = &Memory{}
+	}
+	if c.Now == nil {
+		c.Now = time.Now
 	}
 	return &Guardian{config: c, replay: replay, rounds: make(map[uint32]*round)}, nil
 }
@@ -149,16 +161,16 @@ func (g *Guardian) Commit(ctx context.Context, p Proposal) ([]frost.PublicNonce,
 	if err := g.sync(ctx); err != nil {
 		return nil, err
 	}
-	built, err := g.examine(p)
+	r, err := g.examine(p)
 	if err != nil {
 		return nil, err
 	}
+	built := r.built
 	sighashes, err := built.Sighashes()
 	if err != nil {
 		return nil, err
 	}
 	g.forget(p.Settlement)
-	r := &round{built: built}
 	public := make([]frost.PublicNonce, len(sighashes))
 	for i, hash := range sighashes {
 		key := built.Signers[i].OutputKey
@@ -173,8 +185,9 @@ func (g *Guardian) Commit(ctx context.Context, p Proposal) ([]frost.PublicNonce,
 	return public, nil
 }
 
-// examine rebuilds the proposed settlement and refuses one that differs.
-func (g *Guardian) examine(p Proposal) (*netting.Transaction, error) {
+// examine rebuilds the proposed settlement and refuses one that differs, that
+// is beyond a limit, or that must not stand beside what was signed before.
+func (g *Guardian) examine(p Proposal) (*round, error) {
 	refuse := func(format string, args ...any) error {
 		return &RefusalError{ID: g.ID(), Settlement: p.Settlement, Reason: fmt.Sprintf(format, args...)}
 	}
@@ -202,11 +215,28 @@ func (g *Guardian) examine(p Proposal) (*netting.Transaction, error) {
 	case built.FeeSat > g.config.Limits.FeeMax:
 		return nil, refuse("its fee of %d sat is above the limit of %d sat", built.FeeSat, g.config.Limits.FeeMax)
 	}
-	return built, nil
+	r := &round{built: built, paid: built.FeeSat}
+	for _, payout := range open.Payouts {
+		r.paid += int64(payout.Amount)
+	}
+	if reason := g.config.Memory.Check(g.signed(r), g.config.Limits); reason != "" {
+		return nil, refuse("%s", reason)
+	}
+	return r, nil
+}
+
+// signed is what the guardian's memory keeps of a round.
+func (g *Guardian) signed(r *round) Signed {
+	s := Signed{Settlement: r.built.Settlement, TxID: ledger.Hash(r.built.TxID), PaidSat: r.paid, At: g.config.Now()}
+	for _, in := range r.built.Tx.TxIn {
+		s.Inputs = append(s.Inputs, ledger.OutPoint{TxID: ledger.Hash(in.PreviousOutPoint.Hash), Vout: in.PreviousOutPoint.Index})
+	}
+	return s
 }
 
 // Sign is round two: one partial signature for each input, under the nonces of
-// the last Commit for this settlement, which are then gone.
+// the last Commit for this settlement, which are then gone. The settlement is
+// written down, on disk, before anything is signed.
 func (g *Guardian) Sign(_ context.Context, settlement uint32, signers []frost.ID, nonces []frost.AggregateNonce) ([]frost.PartialSignature, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
@@ -217,6 +247,9 @@ func (g *Guardian) Sign(_ context.Context, settlement uint32, signers []frost.ID
 	}
 	if r == nil || len(nonces) != len(r.nonces) {
 		return nil, &RefusalError{ID: g.ID(), Settlement: settlement, Reason: "no nonces were given out for this round: begin at round one"}
+	}
+	if err := g.config.Memory.Remember(g.signed(r)); err != nil {
+		return nil, err
 	}
 	sighashes, err := r.built.Sighashes()
 	if err != nil {
@@ -253,7 +286,8 @@ func serialize(tx *wire.MsgTx) ([]byte, error) {
 	return b.Bytes(), err
 }
 
-// DefaultLimits refuse a fee rate above 1,000 sat/vB and a fee above 0.05 BTC.
+// DefaultLimits refuse a fee rate above 1,000 sat/vB, a fee above 0.05 BTC, and
+// more than 100 BTC out of the vault at once or 500 BTC in a day.
 func DefaultLimits() Limits {
-	return Limits{FeeRateMax: 1_000_000, FeeMax: 5_000_000}
+	return Limits{FeeRateMax: 1_000_000, FeeMax: 5_000_000, PaidMax: 10_000_000_000, PaidDayMax: 50_000_000_000}
 }

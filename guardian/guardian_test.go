@@ -25,7 +25,7 @@ type town struct {
 	guardians []*guardian.Guardian
 }
 
-var limits = guardian.Limits{FeeRateMax: 10_000, FeeMax: 10_000}
+var limits = guardian.Limits{FeeRateMax: 10_000, FeeMax: 10_000, PaidMax: 1e8, PaidDayMax: 1e8}
 
 func newTown(t *testing.T) *town {
 	t.Helper()
@@ -166,14 +166,20 @@ func TestGuardianRefuses(t *testing.T) {
 
 func TestGuardianKeepsItsLimits(t *testing.T) {
 	w := newTown(t)
+	paid := w.built.FeeSat
+	for _, p := range w.Books.Open().Payouts {
+		paid += int64(p.Amount)
+	}
 	for _, tt := range []struct {
 		name   string
 		limits guardian.Limits
 		signs  bool
 	}{
-		{"at both limits", guardian.Limits{FeeRateMax: 2_000, FeeMax: w.built.FeeSat}, true},
-		{"fee rate above its limit", guardian.Limits{FeeRateMax: 1_999, FeeMax: 1_000_000}, false},
-		{"fee above its limit", guardian.Limits{FeeRateMax: 1_000_000, FeeMax: w.built.FeeSat - 1}, false},
+		{"at all limits", guardian.Limits{FeeRateMax: 2_000, FeeMax: w.built.FeeSat, PaidMax: paid, PaidDayMax: paid}, true},
+		{"fee rate above its limit", guardian.Limits{FeeRateMax: 1_999, FeeMax: 1_000_000, PaidMax: 1e8, PaidDayMax: 1e8}, false},
+		{"fee above its limit", guardian.Limits{FeeRateMax: 1_000_000, FeeMax: w.built.FeeSat - 1, PaidMax: 1e8, PaidDayMax: 1e8}, false},
+		{"more than one settlement may take", guardian.Limits{FeeRateMax: 2_000, FeeMax: 1e6, PaidMax: paid - 1, PaidDayMax: 1e8}, false},
+		{"more than a day may take", guardian.Limits{FeeRateMax: 2_000, FeeMax: 1e6, PaidMax: 1e8, PaidDayMax: paid - 1}, false},
 		{"no limits given", guardian.Limits{}, false},
 	} {
 		_, err := w.guardian(w.Shares[0], w.Journal, tt.limits).Commit(t.Context(), w.proposal())
