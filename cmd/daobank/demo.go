@@ -2,6 +2,7 @@ package main
 
 import (
 	"encoding/json"
+	"errors"
 	"fmt"
 	"io"
 	"os"
@@ -48,6 +49,9 @@ type demoSettlement struct {
 	FeeSat  int64  `json:"fee_sat"`
 }
 
+// statusInterrupted is what shells expect of a program that Ctrl-C has ended.
+const statusInterrupted = 130
+
 func newDemoCommand() *cobra.Command {
 	var o demoOptions
 	var asJSON bool
@@ -74,6 +78,9 @@ only if all of it held.`,
 			}
 			d := newDemo(o, out)
 			err := d.run(cmd.Context())
+			if errors.Is(err, errInterrupted) {
+				return &exitError{status: statusInterrupted, message: err.Error()}
+			}
 			if asJSON {
 				line, _ := json.Marshal(d.result)
 				fmt.Fprintln(os.Stdout, string(line))

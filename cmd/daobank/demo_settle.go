@@ -89,43 +89,41 @@ func (d *demo) settleAll(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	paid := 0
+	paid, coins := 0, 0
 	for _, s := range list {
 		d.result.Settlements = append(d.result.Settlements, demoSettlement{Number: s.Number, TxID: s.TxID,
 			Height: s.Height, Payouts: s.Payouts, VSize: s.VSize, FeeSat: s.FeeSat})
-		paid += s.Payouts
-		d.say("Settlement %d in block %d: %d withdrawals in %d outputs, %d vB, %d sat fee, txid %s",
-			s.Number, s.Height, s.Payouts, s.Destinations, s.VSize, s.FeeSat, s.TxID)
-	}
-	inputs, err := d.countSignatures(ctx)
-	if err != nil {
-		return err
+		inputs, err := d.countSignatures(ctx, s.TxID)
+		if err != nil {
+			return fmt.Errorf("settlement %d: %w", s.Number, err)
+		}
+		paid, coins = paid+s.Payouts, coins+inputs
+		d.say("Settlement %d in block %d spends %d coins of the vault and pays %d withdrawals by %d outputs: %d vB, fee %d sat",
+			s.Number, s.Height, inputs, s.Payouts, s.Destinations, s.VSize, s.FeeSat)
+		d.say("             txid %s", s.TxID)
 	}
 	d.say("%d transfers stayed inside; %d withdrawals reached the chain in %d transactions", d.Transfers, paid, len(list))
-	d.say("Each of their %d inputs carries one 64-byte signature: %d guardians signed, the chain sees one key", inputs, d.info.Policy.Threshold)
+	d.say("Each of the %d coins was spent by one 64-byte signature: %d guardians signed, the chain sees one key", coins, d.info.Policy.Threshold)
 	return nil
 }
 
-// countSignatures asks the node for every settlement and counts the inputs,
-// each of which must carry one BIP-340 signature and nothing else.
-func (d *demo) countSignatures(ctx context.Context) (inputs int, err error) {
-	for _, s := range d.result.Settlements {
-		txid, err := chainhash.NewHashFromStr(s.TxID)
-		if err != nil {
-			return 0, err
-		}
-		tx, _, _, err := d.node.Tx(ctx, *txid)
-		if err != nil {
-			return 0, fmt.Errorf("settlement %d: %w", s.Number, err)
-		}
-		for i, in := range tx.TxIn {
-			if len(in.Witness) != 1 || len(in.Witness[0]) != 64 {
-				return 0, fmt.Errorf("settlement %d: input %d does not carry one 64-byte signature", s.Number, i)
-			}
-			inputs++
+// countSignatures asks the node for a settlement and counts its inputs, each of
+// which must carry one BIP-340 signature and nothing else.
+func (d *demo) countSignatures(ctx context.Context, id string) (inputs int, err error) {
+	txid, err := chainhash.NewHashFromStr(id)
+	if err != nil {
+		return 0, err
+	}
+	tx, _, _, err := d.node.Tx(ctx, *txid)
+	if err != nil {
+		return 0, err
+	}
+	for i, in := range tx.TxIn {
+		if len(in.Witness) != 1 || len(in.Witness[0]) != 64 {
+			return 0, fmt.Errorf("input %d does not carry one 64-byte signature", i)
 		}
 	}
-	return inputs, nil
+	return len(tx.TxIn), nil
 }
 
 // waiting counts what is not final yet: what members have held, and a

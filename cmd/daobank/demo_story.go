@@ -21,12 +21,19 @@ import (
 
 // Amounts of the story, in satoshis.
 const (
-	demoDeposit    = 50_000_000
-	demoTreasury   = 1_000_000
-	demoFeeRate    = 2_000 // per 1,000 vbytes
-	demoDepth      = 2
-	demoBlockEvery = 1200 * time.Millisecond
+	demoDeposit  = 50_000_000
+	demoTreasury = 1_000_000
+	demoFeeRate  = 2_000 // per 1,000 vbytes
 )
+
+// demoDepth is the confirmations at which the story's bank believes the chain.
+const demoDepth = 2
+
+// limit ends a story that hangs: no machine in use needs ten milliseconds for a
+// transfer.
+func (o *demoOptions) limit() time.Duration {
+	return 4*time.Minute + time.Duration(o.Transfers)*10*time.Millisecond
+}
 
 // demo is the story and what it has brought about so far.
 type demo struct {
@@ -35,6 +42,7 @@ type demo struct {
 	result demoResult
 
 	dir     string
+	scratch *scratch // the guard of dir when nobody asked to keep it
 	node    *bitcoind.Node
 	pg      *cluster.Cluster
 	dbURL   string
@@ -53,16 +61,25 @@ func newDemo(o demoOptions, out io.Writer) *demo {
 	return &demo{demoOptions: o, narrator: newNarrator(out), random: rand.New(rand.NewPCG(o.Seed, 0))}
 }
 
-// demoLimit ends a demo that hangs.
-const demoLimit = 5 * time.Minute
+// errInterrupted says that a signal ended the story.
+var errInterrupted = errors.New("interrupted; what was started is stopped, and temporary files are removed")
 
 func (d *demo) run(ctx context.Context) (err error) {
 	if d.Members < 2 || d.Members > 1000 || d.Transfers < d.Members || d.Transfers > 1_000_000 {
 		return errors.New("the story needs 2 to 1,000 members and, for each of them, at least one transfer: at most 1,000,000")
 	}
-	ctx, cancel := context.WithTimeout(ctx, demoLimit)
+	ctx, cancel := context.WithTimeout(ctx, d.limit())
 	defer cancel()
-	defer func() { err = errors.Join(err, d.close(err)) }()
+	defer func() {
+		switch {
+		case err != nil && errors.Is(ctx.Err(), context.Canceled):
+			err = errors.Join(errInterrupted, d.close(false))
+		case err != nil && ctx.Err() != nil:
+			err = errors.Join(fmt.Errorf("given up after %s: %w", d.limit(), err), d.close(true))
+		default:
+			err = errors.Join(err, d.close(err != nil))
+		}
+	}()
 	acts := []struct {
 		title string
 		play  func(context.Context) error
@@ -84,35 +101,58 @@ func (d *demo) run(ctx context.Context) (err error) {
 	return d.verdict()
 }
 
-// close stops what the demo started and removes its directory, unless it was
-// asked for or something failed.
-func (d *demo) close(failed error) error {
+// close stops what the demo started. It removes the demo's directory, unless
+// the caller named it or the log in it tells of a failure.
+func (d *demo) close(failed bool) error {
 	var errs []error
 	if d.bank != nil {
 		errs = append(errs, d.bank.stop())
 	}
 	if d.pg != nil {
-		errs = append(errs, d.pg.Close())
+		errs = append(errs, d.closeDatabase(failed))
 	}
 	if d.node != nil {
 		errs = append(errs, d.node.Close())
 	}
-	switch {
-	case d.dir == "" || d.Data != "":
-	case failed != nil:
-		errs = append(errs, fmt.Errorf("the bank's log is kept in %s", d.dir))
-	default:
-		errs = append(errs, os.RemoveAll(d.dir))
+	if failed && d.dir != "" {
+		errs = append(errs, fmt.Errorf("the bank's keys and log are kept in %s", d.dir))
+	}
+	if d.scratch != nil {
+		errs = append(errs, d.scratch.close(failed))
 	}
 	return errors.Join(errs...)
 }
 
+// closeDatabase drops the story's database, which may stand on a server that
+// others use, and stops a server that was started for it.
+func (d *demo) closeDatabase(keep bool) error {
+	var dropped error
+	if d.dbURL != "" && !keep {
+		ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+		defer cancel()
+		dropped = d.pg.DropDatabase(ctx, demoDatabase())
+	}
+	return errors.Join(dropped, d.pg.Close())
+}
+
+// demoDatabase is a name of this process's own.
+func demoDatabase() string { return fmt.Sprintf("daobank_demo_%d", os.Getpid()) }
+
+// makeDir makes the directory of the bank's keys and log.
+func (d *demo) makeDir() (err error) {
+	if d.Data != "" {
+		d.dir = d.Data
+		return os.MkdirAll(d.dir, 0o700)
+	}
+	if d.scratch, err = newScratch("daobank-demo-"); err != nil {
+		return err
+	}
+	d.dir = d.scratch.dir
+	return nil
+}
+
 func (d *demo) startMachines(ctx context.Context) (err error) {
-	if d.dir = d.Data; d.dir == "" {
-		if d.dir, err = os.MkdirTemp("", "daobank-demo-"); err != nil {
-			return err
-		}
-	} else if err := os.MkdirAll(d.dir, 0o700); err != nil {
+	if err = d.makeDir(); err != nil {
 		return err
 	}
 	if d.node, err = bitcoind.Open(ctx); err != nil {
@@ -125,7 +165,7 @@ func (d *demo) startMachines(ctx context.Context) (err error) {
 		return err
 	}
 	d.say("Database: %s", d.pg.Info())
-	d.dbURL, err = d.pg.CreateDatabase(ctx, fmt.Sprintf("daobank_demo_%d", os.Getpid()))
+	d.dbURL, err = d.pg.CreateDatabase(ctx, demoDatabase())
 	if err != nil {
 		return err
 	}
@@ -149,7 +189,7 @@ func (d *demo) foundBank(ctx context.Context) error {
 	p := d.info.Policy
 	d.say("A vault that any %d of %d guardians can spend together, and fewer cannot", p.Threshold, p.Guardians)
 	d.say("Its descriptor, for any Bitcoin Core to watch: %.60s…", d.info.Descriptor)
-	d.say("In this version the key is dealt inside the bank's process: regtest only")
+	d.say("In this version the bank's process deals the guardians' shares and runs the guardians: for regtest only")
 	return nil
 }
 

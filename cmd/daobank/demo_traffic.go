@@ -1,8 +1,8 @@
 package main
 
 import (
+	"cmp"
 	"context"
-	"errors"
 	"fmt"
 	"os"
 	"path/filepath"
@@ -53,10 +53,9 @@ func (d *demo) sign(m *demoMember, body ledger.Body) error {
 	return nil
 }
 
-// Each member withdraws after every withdrawEvery transfers; two members out of
-// three share a destination with others, as at an exchange.
+// Withdrawals go to few destinations, as to exchanges, so that payouts of
+// several members share an output.
 const (
-	withdrawEvery      = 200
 	demoDestinations   = 7
 	demoTransferMax    = 5_000
 	demoWithdrawal     = 250_000
@@ -76,21 +75,22 @@ func (d *demo) signTraffic(ctx context.Context) error {
 		destinations[i] = append([]byte{0x51, 32}, x[:]...) // P2TR
 	}
 	bodies := make([][]ledger.Body, d.Members)
+	every := d.withdrawEvery()
 	for i := range d.Transfers {
 		from := i % d.Members
 		to := (from + 1 + d.random.IntN(d.Members-1)) % d.Members
 		bodies[from] = append(bodies[from], &ledger.Transfer{Payments: []ledger.Payment{{
 			Payee: d.members[to].id, Amount: ledger.Amount(1 + d.random.IntN(demoTransferMax))}}})
-		if done := i/d.Members + 1; done%withdrawEvery == 0 {
+		if (i/d.Members+1+from*every/d.Members)%every == 0 {
 			bodies[from] = append(bodies[from], &ledger.Withdraw{Amount: demoWithdrawal, FeeMax: demoWithdrawFeeMax,
 				Script: destinations[d.random.IntN(demoDestinations)]})
 		}
 	}
-	group, _ := errgroup.WithContext(ctx)
+	group, ctx := errgroup.WithContext(ctx)
 	for i, m := range d.members {
 		group.Go(func() error {
 			for _, body := range bodies[i] {
-				if err := d.sign(m, body); err != nil {
+				if err := cmp.Or(ctx.Err(), d.sign(m, body)); err != nil {
 					return err
 				}
 			}
@@ -99,6 +99,10 @@ func (d *demo) signTraffic(ctx context.Context) error {
 	}
 	return group.Wait()
 }
+
+// withdrawEvery is how many transfers a member signs for each withdrawal: two
+// or three withdrawals each, and not all members at the same time.
+func (d *demo) withdrawEvery() int { return max(1, d.Transfers/d.Members*2/5) }
 
 // traffic lets all members pay at once, while blocks come, and kills the bank
 // in the middle.
@@ -113,42 +117,60 @@ func (d *demo) traffic(ctx context.Context) error {
 	d.say("%d transfers and %d withdrawals signed by their payers (seed %d)", d.Transfers, total-d.Transfers, d.Seed)
 
 	var done atomic.Int64
+	began := time.Now()
 	group, ctx := errgroup.WithContext(ctx)
-	ctx, stopBlocks := context.WithCancel(ctx)
-	defer stopBlocks()
-	group.Go(func() error { return d.blocks(ctx) })
-	group.Go(func() error { return d.crash(ctx, &done, int64(total)*2/5) })
+	group.Go(func() error { return d.blocks(ctx, &done, total) })
+	group.Go(func() error { return d.crash(ctx, &done, total) })
 	payers, payersCtx := errgroup.WithContext(ctx)
 	for _, m := range d.members {
 		payers.Go(func() error { return d.send(payersCtx, m, &done) })
 	}
-	group.Go(func() error { return d.progress(ctx, &done, total) })
-	began := time.Now()
-	err := payers.Wait()
-	stopBlocks()
-	if other := group.Wait(); err == nil && !errors.Is(other, context.Canceled) {
-		err = other
-	}
-	if err != nil {
+	progressCtx, stopProgress := context.WithCancel(ctx)
+	defer stopProgress()
+	group.Go(func() error { return d.progress(progressCtx, &done, total) })
+	group.Go(func() error {
+		defer stopProgress()
+		if err := payers.Wait(); err != nil {
+			return err
+		}
+		d.say("All %d orders acknowledged in %.1f s, every receipt verified by its member", total, time.Since(began).Seconds())
+		return nil
+	})
+	if err := group.Wait(); err != nil {
 		return err
 	}
 	d.result.Transfers = d.Transfers
-	d.say("All %d orders acknowledged in %.1f s, every receipt verified by its member", total, time.Since(began).Seconds())
 	return nil
 }
 
-// blocks mines, as the chain would, until ctx ends.
-func (d *demo) blocks(ctx context.Context) error {
-	for {
-		select {
-		case <-ctx.Done():
-			return nil
-		case <-time.After(demoBlockEvery):
+// demoBlocks is how many blocks come in while the members pay. A settlement
+// takes demoDepth of them.
+const demoBlocks = 8
+
+// blocks mines a block each time a part of the orders is acknowledged. The
+// clock has no say, so that the story is the same on a slow machine.
+func (d *demo) blocks(ctx context.Context, done *atomic.Int64, total int) error {
+	for i := range demoBlocks {
+		if err := await(ctx, done, total*(i+1)/(demoBlocks+1)); err != nil {
+			return err
 		}
-		if _, err := d.node.Mine(ctx, 1); err != nil && ctx.Err() == nil {
+		if err := d.mine(ctx, 1); err != nil {
 			return err
 		}
 	}
+	return nil
+}
+
+// await waits until done has reached n.
+func await(ctx context.Context, done *atomic.Int64, n int) error {
+	for done.Load() < int64(n) {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-time.After(5 * time.Millisecond):
+		}
+	}
+	return nil
 }
 
 // patience is how long a member goes on asking a bank that does not answer.
@@ -187,13 +209,9 @@ func (d *demo) send(ctx context.Context, m *demoMember, done *atomic.Int64) erro
 
 // crash kills the bank once enough orders are acknowledged, and starts it again
 // without the last guardian.
-func (d *demo) crash(ctx context.Context, done *atomic.Int64, after int64) error {
-	for done.Load() < after {
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(5 * time.Millisecond):
-		}
+func (d *demo) crash(ctx context.Context, done *atomic.Int64, total int) error {
+	if err := await(ctx, done, total*2/5); err != nil {
+		return err
 	}
 	d.bank.kill()
 	d.result.Crash.Killed = true
@@ -203,29 +221,25 @@ func (d *demo) crash(ctx context.Context, done *atomic.Int64, after int64) error
 	if err := os.Rename(share, share+".away"); err != nil {
 		return err
 	}
-	d.say("Guardian %d is away from now on; %d remain, %d are needed", away, away, d.info.Policy.Threshold)
+	d.say("One guardian of %d is away from now on; %d remain, %d are needed", away+1, away, d.info.Policy.Threshold)
 	began := time.Now()
 	if err := d.startBank(ctx, d.bank.url[len("http://"):]); err != nil {
 		return err
 	}
-	d.say("Started again in %.2f s: journal replayed, every balance as stored; members send what was not answered once more", time.Since(began).Seconds())
+	d.say("Started again in %.2f s: journal replayed, every balance as stored; members send again what was not answered", time.Since(began).Seconds())
 	return nil
 }
 
-// progress tells how far the traffic is, every second.
+// progress tells every second how far the traffic is, until ctx ends.
 func (d *demo) progress(ctx context.Context, done *atomic.Int64, total int) error {
 	tick := time.NewTicker(time.Second)
 	defer tick.Stop()
-	var told int64
 	for {
 		select {
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			if n := done.Load(); n > told && n < int64(total) {
-				told = n
-				d.say("… %d of %d orders acknowledged", n, total)
-			}
+			d.say("… %d of %d orders acknowledged", done.Load(), total)
 		}
 	}
 }
