@@ -11,12 +11,10 @@ package keyfile
 
 import (
 	"bytes"
+	"cmp"
 	"errors"
 	"fmt"
 	"io"
-	"io/fs"
-	"os"
-	"path/filepath"
 
 	"filippo.io/age"
 )
@@ -26,7 +24,7 @@ var (
 	// ErrWrongLock: the passphrase or identity does not open the file.
 	ErrWrongLock = errors.New("it does not open with this passphrase or key file")
 	// ErrExposed: group or others may read the file, so its secret counts as known.
-	ErrExposed = errors.New("others may read it: its secret counts as known")
+	ErrExposed = errors.New("can be read or written by others")
 	// ErrDamaged: the file is not what Create wrote.
 	ErrDamaged = errors.New("it is damaged or not a key file")
 )
@@ -41,28 +39,32 @@ type Lock interface {
 }
 
 // Passphrase is a Lock that a person remembers.
-type Passphrase []byte
+type Passphrase struct {
+	Text []byte
+	// WorkFactor is the logarithm of the work that each guess costs; 0 means
+	// 18: about a second and 256 MiB. A small machine may need less.
+	WorkFactor int
+}
 
-// workFactor is the logarithm of the work for each guess. Tests lower it.
-var workFactor = 18
+const workFactor = 18
 
 func (p Passphrase) recipient() (age.Recipient, error) {
-	r, err := age.NewScryptRecipient(string(p))
+	r, err := age.NewScryptRecipient(string(p.Text))
 	if err != nil {
 		return nil, err
 	}
-	r.SetWorkFactor(workFactor)
+	r.SetWorkFactor(cmp.Or(p.WorkFactor, workFactor))
 	return r, nil
 }
 
-func (p Passphrase) identity() (age.Identity, error) { return age.NewScryptIdentity(string(p)) }
+func (p Passphrase) identity() (age.Identity, error) { return age.NewScryptIdentity(string(p.Text)) }
 
 // IdentityFile is a Lock whose path holds an age identity (age-keygen's format,
 // or what CreateIdentity wrote). It is as secret as what it opens.
 type IdentityFile string
 
 func (path IdentityFile) read() (*age.X25519Identity, error) {
-	text, err := readPrivate(string(path))
+	text, err := ReadPrivate(string(path))
 	if err != nil {
 		return nil, err
 	}
@@ -124,7 +126,7 @@ func Create(path string, secret []byte, lock Lock) error {
 // Open decrypts a file that Create wrote. The caller wipes the secret with
 // clear. Errors wrap fs.ErrNotExist, ErrExposed, ErrWrongLock or ErrDamaged.
 func Open(path string, lock Lock) ([]byte, error) {
-	sealed, err := readPrivate(path)
+	sealed, err := ReadPrivate(path)
 	if err != nil {
 		return nil, err
 	}
@@ -149,53 +151,4 @@ func Open(path string, lock Lock) ([]byte, error) {
 	out := append([]byte(nil), secret[:n]...)
 	clear(secret)
 	return out, nil
-}
-
-// readPrivate reads a file that nobody but its owner may read.
-func readPrivate(path string) ([]byte, error) {
-	f, err := os.Open(path)
-	if err != nil {
-		return nil, err
-	}
-	defer f.Close()
-	info, err := f.Stat()
-	if err != nil {
-		return nil, err
-	}
-	if info.Mode().Perm()&0o077 != 0 {
-		return nil, fmt.Errorf("%s has mode %04o: %w; chmod 600 it if nobody else was here", path, info.Mode().Perm(), ErrExposed)
-	}
-	if info.Size() > 2*secretMax {
-		return nil, fmt.Errorf("%s: %w", path, ErrDamaged)
-	}
-	return io.ReadAll(f)
-}
-
-// WriteNew writes a file that must not exist, whole and durably: it appears
-// under its name only once all of it is on disk.
-func WriteNew(path string, data []byte, mode fs.FileMode) error {
-	dir := filepath.Dir(path)
-	f, err := os.CreateTemp(dir, "."+filepath.Base(path)+"-")
-	if err != nil {
-		return err
-	}
-	defer os.Remove(f.Name())
-	_, err = f.Write(data)
-	if err := errors.Join(err, f.Chmod(mode), f.Sync(), f.Close()); err != nil {
-		return err
-	}
-	// A link refuses to replace what is there; a rename would not.
-	if err := os.Link(f.Name(), path); err != nil {
-		return err
-	}
-	return SyncDir(dir)
-}
-
-// SyncDir makes the names in a directory durable.
-func SyncDir(path string) error {
-	d, err := os.Open(path)
-	if err != nil {
-		return err
-	}
-	return errors.Join(d.Sync(), d.Close())
 }

@@ -9,7 +9,8 @@ import (
 	"testing"
 )
 
-func init() { workFactor = 10 }
+// passphrase is a Lock that is quick to open.
+func passphrase(text string) Passphrase { return Passphrase{Text: []byte(text), WorkFactor: 10} }
 
 func TestCreateAndOpen(t *testing.T) {
 	dir := t.TempDir()
@@ -18,7 +19,7 @@ func TestCreateAndOpen(t *testing.T) {
 		t.Fatal(err)
 	}
 	secret := []byte("the secret of a guardian")
-	for name, lock := range map[string]Lock{"passphrase": Passphrase("correct horse"), "identity": id} {
+	for name, lock := range map[string]Lock{"passphrase": passphrase("correct horse"), "identity": id} {
 		path := filepath.Join(dir, name+".age")
 		if err := Create(path, secret, lock); err != nil {
 			t.Fatalf("%s: %v", name, err)
@@ -43,7 +44,7 @@ func TestCreateAndOpen(t *testing.T) {
 func TestOpenRefuses(t *testing.T) {
 	dir := t.TempDir()
 	good := filepath.Join(dir, "good")
-	if err := Create(good, []byte("s"), Passphrase("right")); err != nil {
+	if err := Create(good, []byte("s"), passphrase("right")); err != nil {
 		t.Fatal(err)
 	}
 	raw, err := os.ReadFile(good)
@@ -65,13 +66,13 @@ func TestOpenRefuses(t *testing.T) {
 		lock Lock
 		want error
 	}{
-		{"wrong passphrase", good, Passphrase("wrong"), ErrWrongLock},
-		{"no file", filepath.Join(dir, "none"), Passphrase("right"), fs.ErrNotExist},
-		{"group may read", write("group", raw, 0o640), Passphrase("right"), ErrExposed},
-		{"others may read", write("others", raw, 0o604), Passphrase("right"), ErrExposed},
-		{"one bit flipped", write("flipped", flipped, 0o600), Passphrase("right"), ErrDamaged},
-		{"cut short", write("short", raw[:len(raw)-1], 0o600), Passphrase("right"), ErrDamaged},
-		{"empty", write("empty", nil, 0o600), Passphrase("right"), ErrDamaged},
+		{"wrong passphrase", good, passphrase("wrong"), ErrWrongLock},
+		{"no file", filepath.Join(dir, "none"), passphrase("right"), fs.ErrNotExist},
+		{"group may read", write("group", raw, 0o640), passphrase("right"), ErrExposed},
+		{"others may read", write("others", raw, 0o604), passphrase("right"), ErrExposed},
+		{"one bit flipped", write("flipped", flipped, 0o600), passphrase("right"), ErrDamaged},
+		{"cut short", write("short", raw[:len(raw)-1], 0o600), passphrase("right"), ErrDamaged},
+		{"empty", write("empty", nil, 0o600), passphrase("right"), ErrDamaged},
 		{"identity is none", good, IdentityFile(write("text", []byte("hello"), 0o600)), ErrDamaged},
 		{"identity may be read", good, IdentityFile(write("open", []byte("x"), 0o644)), ErrExposed},
 	} {
@@ -86,20 +87,20 @@ func TestOpenRefuses(t *testing.T) {
 func TestNothingHalfWritten(t *testing.T) {
 	dir := t.TempDir()
 	path := filepath.Join(dir, "key")
-	if err := Create(path, make([]byte, secretMax+1), Passphrase("p")); err == nil {
+	if err := Create(path, make([]byte, secretMax+1), passphrase("p")); err == nil {
 		t.Error("a secret beyond the limit was written")
 	}
-	if err := Create(path, []byte("first"), Passphrase("p")); err != nil {
+	if err := Create(path, []byte("first"), passphrase("p")); err != nil {
 		t.Fatal(err)
 	}
-	if err := Create(path, []byte("second"), Passphrase("p")); !errors.Is(err, fs.ErrExist) {
+	if err := Create(path, []byte("second"), passphrase("p")); !errors.Is(err, fs.ErrExist) {
 		t.Errorf("second Create: %v", err)
 	}
 	entries, err := os.ReadDir(dir)
 	if err != nil || len(entries) != 1 {
 		t.Errorf("the folder holds %v, %v; want the key alone", entries, err)
 	}
-	if got, err := Open(path, Passphrase("p")); err != nil || string(got) != "first" {
+	if got, err := Open(path, passphrase("p")); err != nil || string(got) != "first" {
 		t.Errorf("the first secret is now %q, %v", got, err)
 	}
 }

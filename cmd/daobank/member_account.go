@@ -10,6 +10,7 @@ import (
 	"strings"
 
 	"github.com/daobank/daobank/api"
+	"github.com/daobank/daobank/keyfile"
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/taproot"
 )
@@ -42,7 +43,7 @@ func (m *member) stateName() string { return strings.TrimSuffix(filepath.Base(m.
 // none yet.
 func (m *member) account() (*memberAccount, error) {
 	file := m.stateFile(".account.json")
-	text, err := readPrivate(file)
+	text, err := keyfile.ReadPrivate(file)
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("no account was opened with the key %s: open one with \"daobank member open\" (%w)", m.keyFile, err)
 	}
@@ -65,7 +66,7 @@ func (a *memberAccount) save() error {
 	if err != nil {
 		return fmt.Errorf("encode the account: %w", err)
 	}
-	return replaceFile(a.file, append(text, '\n'))
+	return keyfile.Replace(a.file, append(text, '\n'), 0o600)
 }
 
 // address is the account as others write it.

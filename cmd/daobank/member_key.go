@@ -1,20 +1,18 @@
 package main
 
 import (
-	"bytes"
 	"encoding/hex"
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 	"io/fs"
 	"os"
 	"path/filepath"
 
-	"filippo.io/age"
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/spf13/cobra"
 
+	"github.com/daobank/daobank/keyfile"
 	"github.com/daobank/daobank/ledger"
 )
 
@@ -43,9 +41,12 @@ func (s *secret) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// scryptWorkFactor is the logarithm of the work that each guess of a passphrase
-// costs: about a second and 256 MiB. Tests lower it.
-var scryptWorkFactor = 18
+// scryptWorkFactor is keyfile's own, unless a test lowers it.
+var scryptWorkFactor = 0
+
+func lock(passphrase string) keyfile.Lock {
+	return keyfile.Passphrase{Text: []byte(passphrase), WorkFactor: scryptWorkFactor}
+}
 
 // createKey makes a key and writes it, encrypted, to a file that must not exist.
 func createKey(file, passphrase string) (ledger.Key, error) {
@@ -61,26 +62,10 @@ func createKey(file, passphrase string) (ledger.Key, error) {
 		return ledger.Key{}, fmt.Errorf("encode the key: %w", err)
 	}
 	defer clear(plain)
-	recipient, err := age.NewScryptRecipient(passphrase)
-	if err != nil {
-		return ledger.Key{}, err
-	}
-	recipient.SetWorkFactor(scryptWorkFactor)
-	var sealed bytes.Buffer
-	w, err := age.Encrypt(&sealed, recipient)
-	if err != nil {
-		return ledger.Key{}, fmt.Errorf("encrypt the key: %w", err)
-	}
-	if _, err := w.Write(plain); err != nil {
-		return ledger.Key{}, fmt.Errorf("encrypt the key: %w", err)
-	}
-	if err := w.Close(); err != nil {
-		return ledger.Key{}, fmt.Errorf("encrypt the key: %w", err)
-	}
 	if err := os.MkdirAll(filepath.Dir(file), 0o700); err != nil {
 		return ledger.Key{}, err
 	}
-	err = createFile(file, sealed.Bytes())
+	err = keyfile.Create(file, plain, lock(passphrase))
 	if errors.Is(err, fs.ErrExist) {
 		return ledger.Key{}, fmt.Errorf("%s exists already and is not overwritten: name another file with --key", file)
 	}
@@ -89,34 +74,19 @@ func createKey(file, passphrase string) (ledger.Key, error) {
 
 // openKey decrypts a key file. The caller wipes the key with Zero.
 func openKey(file, passphrase string) (*btcec.PrivateKey, error) {
-	sealed, err := readPrivate(file)
-	if errors.Is(err, fs.ErrNotExist) {
+	plain, err := keyfile.Open(file, lock(passphrase))
+	switch {
+	case errors.Is(err, fs.ErrNotExist):
 		return nil, fmt.Errorf("there is no key in %s: make one with \"daobank member init\", or name its file with --key", file)
-	}
-	if err != nil {
-		return nil, err
-	}
-	identity, err := age.NewScryptIdentity(passphrase)
-	if err != nil {
-		return nil, err
-	}
-	r, err := age.Decrypt(bytes.NewReader(sealed), identity)
-	var wrong *age.NoIdentityMatchError
-	if errors.As(err, &wrong) {
+	case errors.Is(err, keyfile.ErrWrongLock):
 		return nil, fmt.Errorf("the passphrase does not open %s: try again", file)
+	case err != nil:
+		return nil, err
 	}
-	if err != nil {
-		return nil, fmt.Errorf("%s is not a key file: %w", file, err)
-	}
-	plain := make([]byte, 256) // the content has half of it
 	defer clear(plain)
-	n, err := io.ReadFull(r, plain)
-	if err != nil && !errors.Is(err, io.ErrUnexpectedEOF) {
-		return nil, fmt.Errorf("%s is damaged: %w", file, err)
-	}
 	var content keyContent
 	defer clear(content.Secret[:])
-	if err := json.Unmarshal(plain[:n], &content); err != nil || content.Version != keyFileVersion {
+	if err := json.Unmarshal(plain, &content); err != nil || content.Version != keyFileVersion {
 		return nil, fmt.Errorf("%s does not hold a key of version %d", file, keyFileVersion)
 	}
 	priv, _ := btcec.PrivKeyFromBytes(content.Secret[:])

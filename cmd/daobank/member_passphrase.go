@@ -8,6 +8,8 @@ import (
 
 	"github.com/spf13/cobra"
 	"golang.org/x/term"
+
+	"github.com/daobank/daobank/keyfile"
 )
 
 // passphrase reads the key's passphrase from the file that was named, or asks
@@ -32,7 +34,7 @@ func (m *member) passphrase(cmd *cobra.Command, prompt string) (string, error) {
 }
 
 func (m *member) passphraseFromFile() (string, error) {
-	text, err := readPrivate(m.passphraseFile)
+	text, err := keyfile.ReadPrivate(m.passphraseFile)
 	if err != nil {
 		return "", err
 	}

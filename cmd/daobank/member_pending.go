@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/daobank/daobank/keyfile"
 	"github.com/daobank/daobank/ledger"
 )
 
@@ -38,7 +39,7 @@ func (m *member) keepPending(order *ledger.Order) (*pending, error) {
 		return nil, err
 	}
 	p := &pending{order: order, file: m.orderFile(dir, order.Sequence)}
-	err = createFile(p.file, append(text, '\n'))
+	err = keyfile.WriteNew(p.file, append(text, '\n'), 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		return nil, fmt.Errorf("another command is sending order %d of this account: wait for it and try again", order.Sequence)
 	}
@@ -54,7 +55,7 @@ func (p *pending) forget() error {
 	if err := os.Remove(p.file); err != nil && !errors.Is(err, fs.ErrNotExist) {
 		return err
 	}
-	return syncDir(filepath.Dir(p.file))
+	return keyfile.SyncDir(filepath.Dir(p.file))
 }
 
 // pendingOrders lists the key's orders that have no answer, by sequence.
@@ -73,7 +74,7 @@ func (m *member) pendingOrders() ([]*pending, error) {
 }
 
 func readPending(file string) (*pending, error) {
-	text, err := readPrivate(file)
+	text, err := keyfile.ReadPrivate(file)
 	if err != nil {
 		return nil, err
 	}

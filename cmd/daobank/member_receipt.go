@@ -16,6 +16,7 @@ import (
 	"github.com/spf13/cobra"
 
 	"github.com/daobank/daobank/api"
+	"github.com/daobank/daobank/keyfile"
 	"github.com/daobank/daobank/ledger"
 )
 
@@ -42,7 +43,7 @@ func (m *member) keepReceipt(a *memberAccount, order *ledger.Order, answer *api.
 		return "", err
 	}
 	file := m.receiptFile(order.Sequence)
-	err = createFile(file, append(text, '\n'))
+	err = keyfile.WriteNew(file, append(text, '\n'), 0o600)
 	if errors.Is(err, fs.ErrExist) {
 		kept, err := verifyReceipt(file)
 		if err != nil || kept.Digest != order.Digest() {
@@ -69,6 +70,9 @@ type proven struct {
 	Time     time.Time     `json:"time"` // by the operator's clock
 }
 
+// receiptFileMax bounds what is read of a receipt file.
+const receiptFileMax = 1 << 20
+
 // verifyReceipt checks a receipt file with nothing but the file. Errors: an
 // *ledger.Error from the check, and what makes the file unreadable.
 func verifyReceipt(file string) (*proven, error) {
@@ -77,9 +81,12 @@ func verifyReceipt(file string) (*proven, error) {
 		return nil, err
 	}
 	defer f.Close()
-	text, err := readLimited(f)
+	text, err := io.ReadAll(io.LimitReader(f, receiptFileMax+1))
 	if err != nil {
 		return nil, err
+	}
+	if len(text) > receiptFileMax {
+		return nil, fmt.Errorf("%s is not a receipt file: it has more than %d bytes", file, receiptFileMax)
 	}
 	content, order, err := decodeReceipt(text)
 	if err != nil {
