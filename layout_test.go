@@ -32,6 +32,7 @@ var layers = []string{
 	"ledger",
 	"taproot/quorum",
 	"taproot",
+	"taproot/chilldkg",
 	"taproot/frost",
 	"bitcoind",
 	"keyfile",
@@ -41,13 +42,14 @@ var layers = []string{
 // alone are packages that any Go project can use without the rest: all that
 // each may import of this module.
 var alone = map[string][]string{
-	"ledger":        {},
-	"taproot":       {"taproot/frost"},
-	"taproot/frost": {},
-	"bitcoind":      {},
-	"keyfile":       {},
-	"guardian/link": {},
-	"migrations":    {},
+	"ledger":           {},
+	"taproot":          {"taproot/frost"},
+	"taproot/chilldkg": {"taproot/frost"},
+	"taproot/frost":    {},
+	"bitcoind":         {},
+	"keyfile":          {},
+	"guardian/link":    {},
+	"migrations":       {},
 }
 
 // forbidden are imports that a package must never have, however far down,

@@ -1,0 +1,156 @@
+package chilldkg
+
+import (
+	"encoding/hex"
+	"fmt"
+	"io"
+	"sync"
+)
+
+// HostPublicKey is a participant's long-term identity: a compressed point.
+type HostPublicKey [pointSize]byte
+
+// HostKey is the secret of a participant's long-term identity. It authenticates
+// the participant, decrypts its shares, and with the recovery data of a run gives
+// the share of that run back; one host key serves any number of runs. It prints
+// as redacted, refuses to be encoded, and is used by reference only.
+//
+// Never erase the stored key after Participant.Step2 has returned a message,
+// whatever follows (see the package).
+type HostKey struct {
+	_      noCopy
+	public HostPublicKey
+	secret *hostSecret
+}
+
+type hostSecret struct {
+	mu    sync.RWMutex
+	value scalar
+	wiped bool
+}
+
+// GenerateHostKey makes a host key. random nil means crypto/rand. The error says
+// that random failed, or is ErrHostKeyRange when it gave a value that random
+// bytes never are.
+func GenerateHostKey(random io.Reader) (*HostKey, error) {
+	b, err := draw(random)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(b[:])
+	return NewHostKey(b[:])
+}
+
+// NewHostKey takes 32 stored bytes, which the caller then wipes. The error is a
+// *LengthError or ErrHostKeyRange.
+func NewHostKey(secret []byte) (*HostKey, error) {
+	if len(secret) != scalarSize {
+		return nil, &LengthError{What: "host key", Participant: Nobody, Got: len(secret), Want: scalarSize}
+	}
+	value, ok := parseScalar(secret)
+	if !ok || value.IsZero() {
+		return nil, ErrHostKeyRange
+	}
+	p := mulBase(&value)
+	return &HostKey{public: encodePoint(&p), secret: &hostSecret{value: value}}, nil
+}
+
+// Public is the public half, to be given to the other participants.
+func (k *HostKey) Public() HostPublicKey { return k.public }
+
+// Reveal returns the 32 secret bytes, to be encrypted and stored. The error is
+// ErrHostKeyWiped.
+func (k *HostKey) Reveal() ([]byte, error) {
+	value, err := k.read()
+	if err != nil {
+		return nil, err
+	}
+	b := value.Bytes()
+	value.Zero()
+	return b[:], nil
+}
+
+// Wipe overwrites the secret in memory. It does not end the need for the stored
+// copy. Later use returns ErrHostKeyWiped.
+func (k *HostKey) Wipe() {
+	if k == nil || k.secret == nil {
+		return
+	}
+	k.secret.mu.Lock()
+	defer k.secret.mu.Unlock()
+	k.secret.value.Zero()
+	k.secret.wiped = true
+}
+
+func (k *HostKey) read() (scalar, error) {
+	if k == nil || k.secret == nil {
+		return scalar{}, ErrHostKeyWiped
+	}
+	k.secret.mu.RLock()
+	defer k.secret.mu.RUnlock()
+	if k.secret.wiped {
+		return scalar{}, ErrHostKeyWiped
+	}
+	return k.secret.value, nil
+}
+
+// Format prints the public key and never the secret, whatever the verb.
+func (k *HostKey) Format(f fmt.State, _ rune) { _, _ = fmt.Fprint(f, k.String()) }
+
+// String is redacted.
+func (k *HostKey) String() string {
+	if k == nil {
+		return "chilldkg.HostKey(nil)"
+	}
+	return fmt.Sprintf("chilldkg.HostKey{%v, secret redacted}", k.public)
+}
+
+// GoString is redacted.
+func (k *HostKey) GoString() string { return k.String() }
+
+// MarshalText fails with ErrSecret so that no encoder writes a host key by
+// accident.
+func (k *HostKey) MarshalText() ([]byte, error) { return nil, ErrSecret }
+
+// ParseHostPublicKey decodes a host public key. The error is a *LengthError or
+// wraps ErrHostKey.
+func ParseHostPublicKey(b []byte) (HostPublicKey, error) {
+	if len(b) != pointSize {
+		return HostPublicKey{}, &LengthError{What: "host public key", Participant: Nobody, Got: len(b), Want: pointSize}
+	}
+	if _, ok := parsePoint(b); !ok {
+		return HostPublicKey{}, fmt.Errorf("%w: the public key is not a point", ErrHostKey)
+	}
+	return HostPublicKey(b), nil
+}
+
+func (k HostPublicKey) String() string { return hex.EncodeToString(k[:]) }
+
+// MarshalText writes lower-case hex, so JSON holds a string.
+func (k HostPublicKey) MarshalText() ([]byte, error) { return hex.AppendEncode(nil, k[:]), nil }
+
+// UnmarshalText reads hex and checks the key as ParseHostPublicKey does.
+func (k *HostPublicKey) UnmarshalText(text []byte) error {
+	b, err := hex.DecodeString(string(text))
+	if err != nil {
+		return fmt.Errorf("chilldkg: not hex: %w", err)
+	}
+	key, err := ParseHostPublicKey(b)
+	if err != nil {
+		return err
+	}
+	*k = key
+	return nil
+}
+
+// noCopy lets go vet report copies of the types that embed it.
+type noCopy struct{}
+
+func (*noCopy) Lock()   {}
+func (*noCopy) Unlock() {}
+
+var (
+	_ fmt.Formatter  = (*HostKey)(nil)
+	_ fmt.GoStringer = (*HostKey)(nil)
+	_ sync.Locker    = (*noCopy)(nil)
+)
