@@ -1,12 +1,9 @@
 package taproot
 
 import (
-	"bytes"
 	"encoding/hex"
-	"encoding/json"
 	"errors"
 	"fmt"
-	"io"
 
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
 	"github.com/btcsuite/btcd/chaincfg"
@@ -51,13 +48,8 @@ type XOnlyKey [schnorr.PubKeyBytesLen]byte
 // after the object, and validates it. The error wraps ErrPolicy.
 func ParsePolicy(b []byte) (Policy, error) {
 	var p Policy
-	dec := json.NewDecoder(bytes.NewReader(b))
-	dec.DisallowUnknownFields()
-	if err := dec.Decode(&p); err != nil {
+	if err := decodeStrictly(b, &p); err != nil {
 		return Policy{}, fmt.Errorf("%w: %w", ErrPolicy, err)
-	}
-	if _, err := dec.Token(); !errors.Is(err, io.EOF) {
-		return Policy{}, fmt.Errorf("%w: text after the JSON object", ErrPolicy)
 	}
 	if err := p.Validate(); err != nil {
 		return Policy{}, err
