@@ -168,9 +168,7 @@ func (b *bank) run(ctx context.Context, listener net.Listener, ready func(string
 		return nil
 	})
 	group.Go(func() error { return b.desk.Run(ctx) })
-	for _, g := range b.guardians {
-		group.Go(func() error { return b.follow(ctx, g) })
-	}
+	group.Go(func() error { return b.follow(ctx) })
 	group.Go(func() error { return b.stop(ctx, server) })
 	url := "http://" + listener.Addr().String()
 	b.log.Info("the bank is open", "name", b.dir.Charter.Name, "api", url)
@@ -200,24 +198,27 @@ func (b *bank) stop(ctx context.Context, server *http.Server) error {
 	return errors.Join(shut, context.Canceled)
 }
 
-// followEvery is how often a guardian asks for new batches between settlements.
+// followEvery is how long the guardians rest between two looks at the journal.
 const followEvery = time.Second
 
-// follow keeps a guardian's books near the journal's end, so that it has little
-// to replay when a settlement is proposed.
-func (b *bank) follow(ctx context.Context, g *guardian.Guardian) error {
-	failed := ""
+// follow keeps the guardians' books near the journal's end, so that they have
+// little to replay when a settlement is proposed. They share this process's
+// cores with the clearing, so they take turns: all at once, they would keep
+// every payment and every block waiting.
+func (b *bank) follow(ctx context.Context) error {
+	failed := make([]string, len(b.guardians))
 	for {
-		err := g.Sync(ctx)
-		if ctx.Err() != nil {
-			return ctx.Err()
-		}
-		if err != nil && err.Error() != failed {
-			b.log.Error("guardian cannot follow", "guardian", g.ID(), "error", err)
-		}
-		failed = ""
-		if err != nil {
-			failed = err.Error()
+		for i, g := range b.guardians {
+			err := g.Sync(ctx)
+			if ctx.Err() != nil {
+				return ctx.Err()
+			}
+			if err == nil {
+				failed[i] = ""
+			} else if err.Error() != failed[i] {
+				failed[i] = err.Error()
+				b.log.Error("guardian cannot follow", "guardian", g.ID(), "error", err)
+			}
 		}
 		select {
 		case <-ctx.Done():

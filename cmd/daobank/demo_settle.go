@@ -98,9 +98,9 @@ func (d *demo) settleAll(ctx context.Context) error {
 			return fmt.Errorf("settlement %d: %w", s.Number, err)
 		}
 		paid, coins = paid+s.Payouts, coins+inputs
-		d.say("Settlement %d in block %d spends %d coins of the vault and pays %d withdrawals by %d outputs: %d vB, fee %d sat",
+		d.say("Settlement %d, block %d: coins spent %d, withdrawals paid %d (outputs %d), %d vB, fee %d sat",
 			s.Number, s.Height, inputs, s.Payouts, s.Destinations, s.VSize, s.FeeSat)
-		d.say("             txid %s", s.TxID)
+		d.say("    txid %s", s.TxID)
 	}
 	d.say("%d transfers stayed inside; %d withdrawals reached the chain in %d transactions", d.Transfers, paid, len(list))
 	d.say("Each of the %d coins was spent by one 64-byte signature: %d guardians signed, the chain sees one key", coins, d.info.Policy.Threshold)

@@ -8,6 +8,7 @@ import (
 	"math/rand/v2"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/btcsuite/btcd/wire"
@@ -52,6 +53,8 @@ type demo struct {
 	vault   *taproot.Vault
 	members []*demoMember
 	random  *rand.Rand
+	allowed atomic.Int64 // orders that may be acknowledged before the members wait for a block
+	mined   atomic.Int64 // blocks during the traffic
 }
 
 func newDemo(o demoOptions, out io.Writer) *demo {
@@ -269,7 +272,7 @@ func (d *demo) verdict() error {
 	if err := errors.Join(wrong...); err != nil {
 		return err
 	}
-	d.say("%d transfers, %d settlements, one crash, nothing lost: %s BTC in the wallets, %s BTC on chain (%.0f s)",
+	d.say("%d transfers, %d settlements, one crash, nothing lost: %s BTC in the wallets, %s BTC on chain (%.1f s)",
 		r.Transfers, len(r.Settlements), ledger.Amount(r.SumOfWallets.LedgerSat).BTC(), ledger.Amount(r.SumOfWallets.ChainSat).BTC(), r.Seconds)
 	return nil
 }

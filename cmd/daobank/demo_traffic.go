@@ -147,23 +147,29 @@ func (d *demo) traffic(ctx context.Context) error {
 // takes demoDepth of them.
 const demoBlocks = 8
 
-// blocks mines a block each time a part of the orders is acknowledged. The
-// clock has no say, so that the story is the same on a slow machine.
+// blocks mines a block each time a part of the orders is acknowledged, and lets
+// the members be at most one part ahead of what the bank has settled: they
+// could send all of it before the second block. The clock has no say, so that
+// the story is the same on a slow machine.
 func (d *demo) blocks(ctx context.Context, done *atomic.Int64, total int) error {
+	part := func(i int) int64 { return int64(total) * int64(i) / (demoBlocks + 1) }
 	for i := range demoBlocks {
-		if err := await(ctx, done, total*(i+1)/(demoBlocks+1)); err != nil {
+		d.allowed.Store(part(i + 2))
+		if err := await(ctx, done, part(i+1)); err != nil {
 			return err
 		}
 		if err := d.mine(ctx, 1); err != nil {
 			return err
 		}
+		d.mined.Add(1)
 	}
+	d.allowed.Store(int64(total))
 	return nil
 }
 
-// await waits until done has reached n.
-func await(ctx context.Context, done *atomic.Int64, n int) error {
-	for done.Load() < int64(n) {
+// await waits until counter has reached n.
+func await(ctx context.Context, counter *atomic.Int64, n int64) error {
+	for counter.Load() < n {
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -182,6 +188,12 @@ const patience = 30 * time.Second
 func (d *demo) send(ctx context.Context, m *demoMember, done *atomic.Int64) error {
 	answered := time.Now()
 	for m.accepted < len(m.orders) {
+		if n := done.Load(); n >= d.allowed.Load() {
+			if err := await(ctx, &d.allowed, n+1); err != nil {
+				return err
+			}
+			answered = time.Now()
+		}
 		part := m.orders[m.accepted:min(m.accepted+chunk, len(m.orders))]
 		var err error
 		for _, o := range d.client.SubmitMany(ctx, part) {
@@ -210,7 +222,7 @@ func (d *demo) send(ctx context.Context, m *demoMember, done *atomic.Int64) erro
 // crash kills the bank once enough orders are acknowledged, and starts it again
 // without the last guardian.
 func (d *demo) crash(ctx context.Context, done *atomic.Int64, total int) error {
-	if err := await(ctx, done, total*2/5); err != nil {
+	if err := await(ctx, done, int64(total)*2/5); err != nil {
 		return err
 	}
 	d.bank.kill()
@@ -239,7 +251,7 @@ func (d *demo) progress(ctx context.Context, done *atomic.Int64, total int) erro
 		case <-ctx.Done():
 			return nil
 		case <-tick.C:
-			d.say("… %d of %d orders acknowledged", done.Load(), total)
+			d.say("… %d of %d orders acknowledged, %d blocks mined", done.Load(), total, d.mined.Load())
 		}
 	}
 }
