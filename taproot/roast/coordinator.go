@@ -176,11 +176,16 @@ func (r *run) call(ctx context.Context, o order) (a reply) {
 	if s := o.session; s == nil {
 		a.nonces, a.err = o.member.signer.Commit(limited, CommitRequest{Request: r.request, Messages: len(r.messages)})
 	} else {
-		a.answer, a.err = o.member.signer.Sign(limited, SignRequest{Request: r.request, Session: s.number,
-			Commitment: NewCommitmentID(s.given[o.member.id]), Signers: slices.Clone(s.signers), Nonces: slices.Clone(s.aggregates)})
+		a.answer, a.err = o.member.signer.Sign(limited, r.signRequest(o.member, s))
 	}
 	if a.err != nil && limited.Err() != nil && ctx.Err() == nil {
 		a.err = fmt.Errorf("%w within %v: %w", ErrSilent, r.options.Timeout, a.err)
 	}
 	return a
+}
+
+// signRequest is what a member is asked in a session. It shares no memory with it.
+func (r *run) signRequest(m *member, s *session) SignRequest {
+	return SignRequest{Request: r.request, Session: s.number, Commitment: NewCommitmentID(s.given[m.id]),
+		Signers: slices.Clone(s.signers), Nonces: slices.Clone(s.aggregates)}
 }

@@ -48,9 +48,13 @@ type NoQuorumError struct {
 	// Failed says of each signer that did not help why: it is or wraps a *Blame,
 	// a *RefusalError, ErrSilent, or the error of its Signer.
 	Failed map[frost.ID]error
-	// Willing are the signers without fault, ascending. They are fewer than Need
-	// unless Cause is set.
-	Willing  []frost.ID
+	// Willing are those that had answered without fault, ascending. They are fewer
+	// than Need unless Cause is set.
+	Willing []frost.ID
+	// Awaited are those that had not answered yet when it was clear that even with
+	// them there are too few, ascending. It is empty when Cause is set: whoever had
+	// not answered by then is among Failed.
+	Awaited  []frost.ID
 	Sessions int   // how many were begun
 	Cause    error // the context's error when it ended first, otherwise nil
 }

@@ -1,7 +1,6 @@
 package roast
 
 import (
-	"cmp"
 	"errors"
 	"fmt"
 	"maps"
@@ -368,15 +367,21 @@ func (r *run) result() *Result {
 // noQuorum is what a run that ended without signatures gives.
 func (r *run) noQuorum(cause error) *NoQuorumError {
 	failed, willing := r.account()
-	for id, m := range r.members {
-		switch m.state {
-		case asked:
-			failed[id] = cmp.Or(m.err, fmt.Errorf("%w to the request for nonces", ErrSilent))
-		case signing:
+	var awaited []frost.ID
+	for _, id := range slices.Sorted(maps.Keys(r.members)) {
+		switch m := r.members[id]; {
+		case m.state != asked && m.state != signing:
+		case m.err != nil:
+			failed[id] = m.err
+		case cause == nil:
+			awaited = append(awaited, id)
+		case m.state == asked:
+			failed[id] = fmt.Errorf("%w to the request for nonces", ErrSilent)
+		default:
 			failed[id] = fmt.Errorf("%w in session %d", ErrSilent, m.session.number)
 		}
 	}
-	return &NoQuorumError{Need: r.need, Failed: failed, Willing: willing, Sessions: r.begun, Cause: cause}
+	return &NoQuorumError{Need: r.need, Failed: failed, Willing: willing, Awaited: awaited, Sessions: r.begun, Cause: cause}
 }
 
 // account checks every answer that was not looked at yet, so that nobody who lied
