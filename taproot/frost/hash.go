@@ -12,6 +12,9 @@ const (
 	tagNonceCoefficient   = "BIP0445/noncecoef"
 	tagDeterministicNonce = "BIP0445/deterministic/nonce"
 	tagChallenge          = "BIP0340/challenge"
+
+	// tagShareCheck is this package's own and never leaves it.
+	tagShareCheck = "daobank/frost/shares"
 )
 
 // taggedHash is H_tag of BIP-340 over the concatenation of parts.

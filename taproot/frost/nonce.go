@@ -149,11 +149,13 @@ func NonceAgg(nonces map[ID]PublicNonce) (AggregateNonce, error) {
 			culprits = append(culprits, id)
 			continue
 		}
-		sum1, sum2 = add(&sum1, &r1), add(&sum2, &r2)
+		addTo(&sum1, &r1)
+		addTo(&sum2, &r2)
 	}
 	if culprits != nil {
 		return AggregateNonce{}, &CulpritError{IDs: culprits, Contribution: ContributionPublicNonce, Err: ErrPublicNonce}
 	}
+	sum1, sum2 = affine(sum1), affine(sum2)
 	return joinPoints(&sum1, &sum2), nil
 }
 

@@ -55,7 +55,7 @@ func NewSession(g *Group, p SessionParams) (*Session, error) {
 	s := &Session{
 		group:   g,
 		signers: signers,
-		lambdas: lagrange(signers, secretAt),
+		lambdas: newBasis(signers).at(secretAt),
 		tweak:   tweak,
 		message: slices.Clone(p.Message),
 		nonce:   p.AggregateNonce,
