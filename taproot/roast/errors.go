@@ -62,7 +62,7 @@ type NoQuorumError struct {
 // Error lists all signers that failed, in ascending order.
 func (e *NoQuorumError) Error() string {
 	var b strings.Builder
-	fmt.Fprintf(&b, "roast: no %d signers signed, %d were willing", e.Need, len(e.Willing))
+	fmt.Fprintf(&b, "roast: no %d signers signed: %d willing, %d awaited, %d failed", e.Need, len(e.Willing), len(e.Awaited), len(e.Failed))
 	if e.Cause != nil {
 		fmt.Fprintf(&b, " (%v)", e.Cause)
 	}

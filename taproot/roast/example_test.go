@@ -3,6 +3,7 @@ package roast_test
 import (
 	"context"
 	"crypto/sha256"
+	"errors"
 	"fmt"
 	"log"
 
@@ -40,16 +41,19 @@ func Example() {
 	}
 	fmt.Println(len(result.Signatures), "signatures by", result.Signers)
 
-	signers[1] = unreachable{signers[1]}
-	_, err = roast.NewCoordinator(group, roast.Options{}).Sign(context.Background(), messages, signers[:2])
-	fmt.Println(err)
+	// Without the second there are too few, and the error says why.
+	_, err = roast.NewCoordinator(group, roast.Options{}).Sign(context.Background(), messages, []roast.Signer{signers[0], signers[2]})
+	var none *roast.NoQuorumError
+	if errors.As(err, &none) {
+		fmt.Println("signer 0:", none.Failed[0])
+	}
 	// Output:
 	// 2 signatures by [1 2]
-	// roast: no 2 signers signed, 0 were willing; signer 0: no route to host; signer 1: no route to host
+	// signer 0: no route to host
 }
 
 type unreachable struct{ roast.Signer }
 
 func (unreachable) Commit(context.Context, roast.CommitRequest) ([]frost.PublicNonce, error) {
-	return nil, fmt.Errorf("no route to host")
+	return nil, errors.New("no route to host")
 }

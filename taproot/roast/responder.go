@@ -57,6 +57,7 @@ type promise struct {
 	request    RequestID
 	commitment CommitmentID
 	messages   []Message
+	keys       [][32]byte // for which each message is signed
 	nonces     []*frost.SecretNonce
 	expires    time.Time // wall clock: it goes on while a machine is suspended
 	timer      *time.Timer
@@ -92,7 +93,8 @@ func (r *Responder) ID() frost.ID { return r.share.ID() }
 // for the same request are wiped.
 //
 // The error is a *RefusalError when the request is for something else, wraps
-// ErrMessages, ErrClosed or frost.ErrShareWiped, or says that randomness failed.
+// ErrMessages, ErrClosed, frost.ErrShareWiped or an error of frost.TweakedKey, or
+// says that randomness failed.
 func (r *Responder) Commit(request CommitRequest, messages []Message) ([]frost.PublicNonce, error) {
 	own, err := NewRequestID(r.group, messages)
 	if err != nil {
@@ -106,7 +108,14 @@ func (r *Responder) Commit(request CommitRequest, messages []Message) ([]frost.P
 	for i, m := range messages {
 		kept[i] = Message{Digest: m.Digest, Tweaks: slices.Clone(m.Tweaks)}
 	}
-	return r.promise(own, kept)
+	keys, errs := make([][32]byte, len(kept)), make([]error, len(kept))
+	inParallel(len(kept), func(i int) {
+		keys[i], errs[i] = frost.TweakedKey(r.group.Key(), kept[i].Tweaks)
+	})
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("roast: %w", err)
+	}
+	return r.promise(&promise{request: own, messages: kept, keys: keys})
 }
 
 // Sign answers in a session, with the nonces that it names, which are then gone,
@@ -145,7 +154,7 @@ func (r *Responder) Sign(request SignRequest) (Answer, error) {
 	if err := errors.Join(errs...); err != nil {
 		return Answer{}, fmt.Errorf("roast: session %d: %w", request.Session, err)
 	}
-	if answer.Next, err = r.promise(p.request, p.messages); err != nil {
+	if answer.Next, err = r.promise(&promise{request: p.request, messages: p.messages, keys: p.keys}); err != nil {
 		return Answer{}, err
 	}
 	return answer, nil
@@ -170,17 +179,18 @@ func (r *Responder) Signer(messages []Message) Signer {
 	return &local{responder: r, messages: messages}
 }
 
-// promise makes nonces for a request and keeps the secret halves.
-func (r *Responder) promise(request RequestID, messages []Message) ([]frost.PublicNonce, error) {
-	random := make([]byte, 32*len(messages))
+// promise makes the nonces of p and keeps the secret halves.
+func (r *Responder) promise(p *promise) ([]frost.PublicNonce, error) {
+	n := len(p.messages)
+	random := make([]byte, 32*n)
 	defer clear(random)
 	made, err := r.read(random)
 	if err != nil {
 		return nil, fmt.Errorf("roast: reading randomness: %w", err)
 	}
-	p := &promise{request: request, messages: messages, nonces: make([]*frost.SecretNonce, len(messages))}
-	public, errs := make([]frost.PublicNonce, len(messages)), make([]error, len(messages))
-	inParallel(len(messages), func(i int) {
+	p.nonces = make([]*frost.SecretNonce, n)
+	public, errs := make([]frost.PublicNonce, n), make([]error, n)
+	inParallel(n, func(i int) {
 		p.nonces[i], public[i], errs[i] = r.generate(bytes.NewReader(random[32*i:]), p, i, made)
 	})
 	if err := errors.Join(errs...); err != nil {
@@ -205,15 +215,11 @@ func (r *Responder) read(b []byte) (made uint64, err error) {
 // apart should a random source repeat itself, as that of a machine started twice
 // from one image may.
 func (r *Responder) generate(random io.Reader, p *promise, message int, made uint64) (*frost.SecretNonce, frost.PublicNonce, error) {
-	m := p.messages[message]
-	key, err := frost.TweakedKey(r.group.Key(), m.Tweaks)
-	if err != nil {
-		return nil, frost.PublicNonce{}, err
-	}
 	extra := binary.BigEndian.AppendUint64(p.request[:], made)
 	extra = binary.BigEndian.AppendUint32(extra, uint32(message))
 	extra = binary.BigEndian.AppendUint64(extra, uint64(time.Now().UnixNano()))
-	return frost.NonceGen(random, frost.NonceParams{Share: r.share, Key: &key, Message: m.Digest[:], Extra: extra})
+	return frost.NonceGen(random, frost.NonceParams{Share: r.share, Key: &p.keys[message],
+		Message: p.messages[message].Digest[:], Extra: extra})
 }
 
 // keep stores a promise in place of what it makes void.

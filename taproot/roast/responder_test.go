@@ -61,6 +61,13 @@ func (r *round) session(t testing.TB, nonces []frost.PublicNonce, number int) Si
 	return request
 }
 
+// promise is what the responder holds for the round.
+func (r *round) promise() *promise {
+	r.responder.mu.Lock()
+	defer r.responder.mu.Unlock()
+	return r.responder.outstanding[0]
+}
+
 func TestResponderSignsOnceWithEachNonce(t *testing.T) {
 	r := newRound(t, ResponderOptions{})
 	answer, err := r.responder.Sign(r.sign)
@@ -110,7 +117,7 @@ func TestCopiedResponderCannotSignAgain(t *testing.T) {
 	for _, first := range []string{"original", "copy"} {
 		t.Run("the "+first+" signs first", func(t *testing.T) {
 			r := newRound(t, ResponderOptions{})
-			p := r.responder.outstanding[0]
+			p := r.promise()
 			copied := &Responder{group: r.responder.group, share: r.responder.share, options: r.responder.options,
 				made: r.responder.made, outstanding: []*promise{{request: p.request, commitment: p.commitment,
 					messages: p.messages, nonces: slices.Clone(p.nonces), expires: p.expires}}}
@@ -212,7 +219,7 @@ func TestNoncesThatGiveWayAreWiped(t *testing.T) {
 		t.Run(test.name, func(t *testing.T) {
 			r := newRound(t, ResponderOptions{Requests: 2})
 			defer r.responder.Close()
-			kept := r.responder.outstanding[0]
+			kept := r.promise()
 			test.act(t, r)
 			if _, err := r.responder.Sign(r.sign); !errors.Is(err, test.want) {
 				t.Errorf("error %v, want %v", err, test.want)
@@ -233,7 +240,7 @@ func TestNoncesExpire(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				r := newRound(t, ResponderOptions{Lifetime: time.Minute})
 				defer r.responder.Close()
-				kept := r.responder.outstanding[0]
+				kept := r.promise()
 				time.Sleep(test.after)
 				synctest.Wait()
 				if _, err := r.responder.Sign(r.sign); !errors.Is(err, test.want) {
@@ -251,7 +258,7 @@ func TestNoncesExpire(t *testing.T) {
 // when it signs first: the wall clock counts.
 func TestNoncesExpireByTheWallClock(t *testing.T) {
 	r := newRound(t, ResponderOptions{})
-	r.responder.outstanding[0].expires = time.Now().Round(0)
+	r.promise().expires = time.Now().Round(0)
 	if _, err := r.responder.Sign(r.sign); !errors.Is(err, ErrNoNonces) {
 		t.Errorf("error %v", err)
 	}
