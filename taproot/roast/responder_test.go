@@ -120,7 +120,7 @@ func TestCopiedResponderCannotSignAgain(t *testing.T) {
 			p := r.promise()
 			copied := &Responder{group: r.responder.group, share: r.responder.share, options: r.responder.options,
 				made: r.responder.made, outstanding: []*promise{{request: p.request, commitment: p.commitment,
-					messages: p.messages, nonces: slices.Clone(p.nonces), expires: p.expires}}}
+					messages: p.messages, keys: p.keys, nonces: slices.Clone(p.nonces), expires: p.expires}}}
 			pair := []*Responder{r.responder, copied}
 			if first == "copy" {
 				slices.Reverse(pair)
