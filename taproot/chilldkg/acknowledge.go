@@ -61,7 +61,7 @@ func NewAcknowledgements(r *Result) (*Acknowledgements, error) {
 // Add takes the acknowledgement of a participant; the same one twice does no
 // harm. An error does not mean that the run has failed, only that this
 // participant's copy of the recovery data is not confirmed: it is a *LengthError
-// or a *FaultyParticipantError that wraps ErrAcknowledged, or wraps ErrParams
+// or a *FaultyParticipantError that wraps ErrAcknowledgement, or wraps ErrParams
 // when there is no such participant.
 func (a *Acknowledgements) Add(id frost.ID, message []byte) error {
 	s := a.session
@@ -72,7 +72,7 @@ func (a *Acknowledgements) Add(id frost.ID, message []byte) error {
 		return &LengthError{What: "acknowledgement", Participant: int(id), Got: len(message), Want: signatureSize}
 	}
 	if !bip340.verify(&s.keys[id], signature(message), signedHeader(prefixAcknowledgement, id), a.message) {
-		return &FaultyParticipantError{ID: id, Err: ErrAcknowledged}
+		return &FaultyParticipantError{ID: id, Err: ErrAcknowledgement}
 	}
 	a.mu.Lock()
 	defer a.mu.Unlock()

@@ -29,6 +29,8 @@
 //   - No bytes from outside cause a panic. Secrets print as redacted and refuse
 //     to be marshalled.
 //
+// Zero values of Coordinator and Acknowledgements are not usable.
+//
 // # Two rules for the caller
 //
 // Never erase the host key once message 2 has left, whatever error follows.

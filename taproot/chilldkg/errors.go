@@ -46,7 +46,7 @@ var (
 	ErrShareSum     = errors.New("chilldkg: the encrypted shares do not add up")
 	ErrPublicSum    = errors.New("chilldkg: the public shares do not add up")
 	ErrCertificate  = errors.New("chilldkg: invalid signature in the certificate")
-	ErrAcknowledged = errors.New("chilldkg: invalid recovery acknowledgement")
+	ErrAcknowledgement = errors.New("chilldkg: invalid recovery acknowledgement")
 )
 
 // ErrDegenerate: the contributions add up to a key or a share that is the point

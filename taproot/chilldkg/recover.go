@@ -2,7 +2,6 @@ package chilldkg
 
 import (
 	"fmt"
-	"slices"
 
 	"github.com/daobank/daobank/taproot/frost"
 )
@@ -54,7 +53,7 @@ func verifyRecoveryData(data []byte) (*verified, error) {
 	if err != nil {
 		return nil, &RecoveryDataError{Err: err}
 	}
-	v := &verified{data: slices.Clone(data), transcript: transcript}
+	v := &verified{data: data, transcript: transcript}
 	if v.session, err = newSession(params); err != nil {
 		return nil, &RecoveryDataError{Err: err}
 	}

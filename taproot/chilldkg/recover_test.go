@@ -71,6 +71,40 @@ func TestEveryChangeInRecoveryDataIsRefused(t *testing.T) {
 	check("host keys swapped", swapped)
 }
 
+// A certificate proves that everyone has signed, not that it made sense. That
+// takes all n host keys; the data is refused all the same.
+func TestRecoveryDataThatEveryoneSignedAndIsWrong(t *testing.T) {
+	for _, c := range []struct {
+		name  string
+		spoil func(*transcript)
+		want  error
+	}{
+		{"nothing wrong", func(*transcript) {}, nil},
+		{"a share", func(tr *transcript) { tr.shares[0].Add(new(scalar).SetInt(1)) }, ErrShare},
+		{"a nonce", func(tr *transcript) { tr.nonces[1] = [33]byte{} }, ErrNonce},
+		{"a key of infinity", func(tr *transcript) { tr.commitment[0] = point{} }, ErrDegenerate},
+	} {
+		r := finished(t, 2, 3, 39)
+		params, tr, _, err := decodeRecoveryData(r.hub.RecoveryData)
+		r.must(err)
+		c.spoil(&tr)
+		s, err := newSession(params)
+		r.must(err)
+		data := s.encodeTranscript(tr)
+		signed := bytes.Clone(data)
+		for i, host := range r.hosts {
+			sig, err := certify(&host.secret.value, frost.ID(i), [32]byte{}, signed)
+			r.must(err)
+			data = append(data, sig[:]...)
+		}
+		_, err = Recover(r.hosts[0], data)
+		var bad *RecoveryDataError
+		if !errors.Is(err, c.want) || errors.As(err, &bad) != (c.want != nil) {
+			t.Errorf("%s: error %v, want %v", c.name, err, c.want)
+		}
+	}
+}
+
 func TestRecoverWithAStrangersKey(t *testing.T) {
 	r := finished(t, 2, 3, 33)
 	strangers, _ := newHosts(t, 1, 34)
@@ -125,7 +159,7 @@ func TestTheGroupIsFundedWhenAllHaveAcknowledged(t *testing.T) {
 			"ones":              bytes.Repeat([]byte{0xff}, 64),
 		} {
 			var faulty *FaultyParticipantError
-			if err := acks.Add(id, sig); !errors.As(err, &faulty) || faulty.ID != id || !errors.Is(err, ErrAcknowledged) {
+			if err := acks.Add(id, sig); !errors.As(err, &faulty) || faulty.ID != id || !errors.Is(err, ErrAcknowledgement) {
 				t.Errorf("%s: %v", lie, err)
 			}
 		}
@@ -151,7 +185,7 @@ func TestAcknowledgementsAreOfOneRun(t *testing.T) {
 	r.must(err)
 	sig, err := r.results[0].Acknowledge(r.hosts[0], nil)
 	r.must(err)
-	if err := acks.Add(0, sig); !errors.Is(err, ErrAcknowledged) {
+	if err := acks.Add(0, sig); !errors.Is(err, ErrAcknowledgement) {
 		t.Errorf("the acknowledgement of another run: %v", err)
 	}
 	strangers, _ := newHosts(t, 1, 38)
