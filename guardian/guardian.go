@@ -17,12 +17,21 @@ import (
 	"github.com/daobank/daobank/settlement/netting"
 	"github.com/daobank/daobank/taproot"
 	"github.com/daobank/daobank/taproot/frost"
+	"github.com/daobank/daobank/taproot/roast"
 )
 
 // Journal is where a guardian reads batches: in order, without gaps, from a
 // number on, up to the newest.
 type Journal interface {
 	Batches(ctx context.Context, from uint64) iter.Seq2[*ledger.Batch, error]
+}
+
+// Chain is a guardian's own node. bitcoind.Client is one.
+type Chain interface {
+	netting.Blocks
+	// UTXO returns an unspent output in the active chain with its number of
+	// confirmations, nil when there is none.
+	UTXO(ctx context.Context, at wire.OutPoint) (out *wire.TxOut, confirmations int64, err error)
 }
 
 // Limits bound what a guardian signs, whatever the books say.
@@ -40,9 +49,10 @@ type Config struct {
 	Vault   *taproot.Vault
 	Charter ledger.Charter
 	Journal Journal
-	Chain   netting.Blocks // the guardian's own node
+	Chain   Chain // the guardian's own node
 	Limits  Limits
 	Memory  *Memory          // what it signed before; nil remembers only while it runs
+	Headers *Headers         // what it replayed before; nil remembers only while it runs
 	Now     func() time.Time // for the limit of a day; nil means time.Now
 	Random  io.Reader        // for nonces; nil means crypto/rand
 }
@@ -52,24 +62,24 @@ type Config struct {
 type Guardian struct {
 	config Config
 
-	mu     sync.Mutex
-	replay *audit.Replay
-	halted error
-	rounds map[uint32]*round // by settlement
+	mu        sync.Mutex
+	replay    *audit.Replay
+	halted    error
+	responder *roast.Responder
+	rounds    map[roast.RequestID]*round
 }
 
-// A round is what a guardian remembers between Commit and Sign.
+// A round is a request that the guardian has found right to sign.
 type round struct {
-	built  *netting.Transaction
-	paid   int64 // satoshis that leave the vault
-	nonces []*frost.SecretNonce
+	built *netting.Transaction
+	paid  int64 // satoshis that leave the vault
 }
 
 // Proposal asks for signatures on a settlement.
 type Proposal struct {
-	Settlement uint32
-	Batch      uint64 // number of the batch that its cut ended
-	Tx         []byte // serialised, unsigned
+	Settlement uint32 `json:"settlement"`
+	Batch      uint64 `json:"batch"` // number of the batch that its cut ended
+	Tx         []byte `json:"tx"`    // serialised, unsigned
 }
 
 // ErrNotThere says that the journal does not hold the proposed cut yet.
@@ -87,17 +97,6 @@ func (e *HaltError) Error() string {
 
 func (e *HaltError) Unwrap() error { return e.Err }
 
-// RefusalError says why a guardian does not sign a proposal.
-type RefusalError struct {
-	ID         frost.ID
-	Settlement uint32
-	Reason     string
-}
-
-func (e *RefusalError) Error() string {
-	return fmt.Sprintf("guardian %d refuses settlement %d: %s", e.ID, e.Settlement, e.Reason)
-}
-
 // New makes a guardian with empty books.
 func New(c Config) (*Guardian, error) {
 	replay, err := audit.NewReplay(c.Charter, c.Vault, c.Chain)
@@ -110,7 +109,11 @@ func New(c Config) (*Guardian, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	return &Guardian{config: c, replay: replay, rounds: make(map[uint32]*round)}, nil
+	responder, err := roast.NewResponder(c.Group, c.Share, roast.ResponderOptions{Random: c.Random})
+	if err != nil {
+		return nil, err
+	}
+	return &Guardian{config: c, replay: replay, responder: responder, rounds: make(map[roast.RequestID]*round)}, nil
 }
 
 // ID is the guardian's number in the group.
@@ -140,22 +143,47 @@ func (g *Guardian) sync(ctx context.Context) error {
 		if err != nil {
 			return fmt.Errorf("guardian %d reads the journal: %w", g.ID(), err)
 		}
-		var history *ledger.HistoryError
-		switch err := g.replay.Follow(ctx, batch); {
-		case errors.As(err, &history):
-			g.halted = &HaltError{ID: g.ID(), Err: err}
-			return g.halted
-		case err != nil:
-			return fmt.Errorf("guardian %d: %w", g.ID(), err)
+		if err := g.follow(ctx, batch); err != nil {
+			return err
 		}
+	}
+	if g.config.Headers == nil {
+		return nil
+	}
+	return g.config.Headers.Sync()
+}
+
+// follow takes the next batch into the books. One that contradicts itself, the
+// rules, or a header that the guardian has seen, ends its signing.
+func (g *Guardian) follow(ctx context.Context, batch *ledger.Batch) error {
+	err := g.replay.Follow(ctx, batch)
+	if err == nil && g.config.Headers != nil {
+		err = g.config.Headers.Take(&batch.Header)
+	}
+	var history *ledger.HistoryError
+	var twice *Equivocation
+	switch {
+	case errors.As(err, &history), errors.As(err, &twice):
+		g.halted = &HaltError{ID: g.ID(), Err: err}
+		return g.halted
+	case err != nil:
+		return fmt.Errorf("guardian %d: %w", g.ID(), err)
 	}
 	return nil
 }
 
-// Commit is round one: the guardian brings its books up to the proposal, builds
-// the settlement itself, compares, and answers with one public nonce for each
-// input. Errors: ErrNotThere, *RefusalError, *HaltError.
-func (g *Guardian) Commit(ctx context.Context, p Proposal) ([]frost.PublicNonce, error) {
+// Halted is the *HaltError for which the guardian has stopped signing, or nil.
+func (g *Guardian) Halted() error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	return g.halted
+}
+
+// Commit answers a request for nonces: the guardian brings its books up to the
+// proposal, builds the settlement itself, compares, looks its coins up, and only
+// then gives one public nonce for each input. Errors: ErrNotThere,
+// *roast.RefusalError, *HaltError.
+func (g *Guardian) Commit(ctx context.Context, p Proposal, request roast.CommitRequest) ([]frost.PublicNonce, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	if err := g.sync(ctx); err != nil {
@@ -165,39 +193,81 @@ func (g *Guardian) Commit(ctx context.Context, p Proposal) ([]frost.PublicNonce,
 	if err != nil {
 		return nil, err
 	}
-	built := r.built
-	sighashes, err := built.Sighashes()
+	if err := g.checkCoins(ctx, r.built); err != nil {
+		return nil, err
+	}
+	messages, err := Messages(r.built)
 	if err != nil {
 		return nil, err
 	}
-	g.forget(p.Settlement)
-	public := make([]frost.PublicNonce, len(sighashes))
-	for i, hash := range sighashes {
-		key := built.Signers[i].OutputKey
-		secret, nonce, err := frost.NonceGen(g.config.Random, frost.NonceParams{
-			Share: g.config.Share, Key: &key, Message: hash[:]})
-		if err != nil {
-			return nil, err
-		}
-		r.nonces, public[i] = append(r.nonces, secret), nonce
+	nonces, err := g.responder.Commit(request, messages)
+	if err != nil {
+		return nil, err
 	}
-	g.rounds[p.Settlement] = r
-	return public, nil
+	// One settlement is in flight, so older requests are of no use any more.
+	for id := range g.rounds {
+		if id != request.Request {
+			g.responder.Forget(id)
+			delete(g.rounds, id)
+		}
+	}
+	g.rounds[request.Request] = r
+	return nonces, nil
+}
+
+// Messages is what a settlement's signers sign: for each input its sighash,
+// computed here, and the tweaks that lead to the key of its coin.
+func Messages(t *netting.Transaction) ([]roast.Message, error) {
+	sighashes, err := t.Sighashes()
+	if err != nil {
+		return nil, err
+	}
+	messages := make([]roast.Message, len(sighashes))
+	for i, hash := range sighashes {
+		messages[i] = roast.Message{Digest: hash, Tweaks: t.Signers[i].Tweaks}
+	}
+	return messages, nil
+}
+
+// checkCoins asks the guardian's node for every coin that the settlement
+// spends: it must be there, unspent, as deep as the charter says, with the
+// amount and script of the books.
+func (g *Guardian) checkCoins(ctx context.Context, t *netting.Transaction) error {
+	for i, in := range t.Tx.TxIn {
+		at := in.PreviousOutPoint
+		out, depth, err := g.config.Chain.UTXO(ctx, at)
+		switch {
+		case err != nil:
+			return fmt.Errorf("guardian %d looks up coin %s: %w", g.ID(), at, err)
+		case out == nil:
+			return refusal("coin %s is not there or is spent", at)
+		case depth < int64(g.config.Charter.Depth):
+			return refusal("coin %s has %d confirmations, the charter wants %d", at, depth, g.config.Charter.Depth)
+		case out.Value != t.Spent[i].Value || !bytes.Equal(out.PkScript, t.Spent[i].PkScript):
+			return refusal("coin %s holds %d sat on chain, the books say %d sat", at, out.Value, t.Spent[i].Value)
+		}
+	}
+	return nil
+}
+
+func refusal(format string, args ...any) error {
+	return &roast.RefusalError{Reason: fmt.Sprintf(format, args...)}
 }
 
 // examine rebuilds the proposed settlement and refuses one that differs, that
 // is beyond a limit, or that must not stand beside what was signed before.
 func (g *Guardian) examine(p Proposal) (*round, error) {
-	refuse := func(format string, args ...any) error {
-		return &RefusalError{ID: g.ID(), Settlement: p.Settlement, Reason: fmt.Sprintf(format, args...)}
-	}
 	books := g.replay.Books()
 	open := books.Open()
-	if last := books.Last().Number; last < p.Batch {
-		return nil, fmt.Errorf("guardian %d is at batch %d of %d: %w", g.ID(), last, p.Batch, ErrNotThere)
+	need := p.Batch
+	if g.config.Headers != nil {
+		need = max(need, g.config.Headers.Last()) // a shorter journal than it has seen is none
+	}
+	if last := books.Last().Number; last < need {
+		return nil, fmt.Errorf("guardian %d is at batch %d of %d: %w", g.ID(), last, need, ErrNotThere)
 	}
 	if open == nil || open.Settlement != p.Settlement || open.Batch != p.Batch {
-		return nil, refuse("the books have no such cut in flight")
+		return nil, refusal("the books have no such cut in flight")
 	}
 	built, err := netting.Build(open, g.config.Vault)
 	if err != nil {
@@ -209,18 +279,18 @@ func (g *Guardian) examine(p Proposal) (*round, error) {
 	}
 	switch {
 	case !bytes.Equal(own.Bytes(), p.Tx):
-		return nil, refuse("the proposed transaction is not the one that the books give (%s)", built.TxID)
+		return nil, refusal("the proposed transaction is not the one that the books give (%s)", built.TxID)
 	case int64(open.FeeRate) > g.config.Limits.FeeRateMax:
-		return nil, refuse("its fee rate of %d sat per 1,000 vbytes is above the limit of %d", open.FeeRate, g.config.Limits.FeeRateMax)
+		return nil, refusal("its fee rate of %d sat per 1,000 vbytes is above the limit of %d", open.FeeRate, g.config.Limits.FeeRateMax)
 	case built.FeeSat > g.config.Limits.FeeMax:
-		return nil, refuse("its fee of %d sat is above the limit of %d sat", built.FeeSat, g.config.Limits.FeeMax)
+		return nil, refusal("its fee of %d sat is above the limit of %d sat", built.FeeSat, g.config.Limits.FeeMax)
 	}
 	r := &round{built: built, paid: built.FeeSat}
 	for _, payout := range open.Payouts {
 		r.paid += int64(payout.Amount)
 	}
 	if reason := g.config.Memory.Check(g.signed(r), g.config.Limits); reason != "" {
-		return nil, refuse("%s", reason)
+		return nil, refusal("%s", reason)
 	}
 	return r, nil
 }
@@ -234,49 +304,33 @@ func (g *Guardian) signed(r *round) Signed {
 	return s
 }
 
-// Sign is round two: one partial signature for each input, under the nonces of
-// the last Commit for this settlement, which are then gone. The settlement is
-// written down, on disk, before anything is signed.
-func (g *Guardian) Sign(_ context.Context, settlement uint32, signers []frost.ID, nonces []frost.AggregateNonce) ([]frost.PartialSignature, error) {
+// Sign answers in a session: one partial signature for each input, under nonces
+// that are then gone, and the next nonces. The settlement is written down, on
+// disk, before anything is signed. Errors: roast.ErrNoNonces, *HaltError.
+func (g *Guardian) Sign(_ context.Context, request roast.SignRequest) (roast.Answer, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	r := g.rounds[settlement]
-	defer g.forget(settlement)
 	if g.halted != nil {
-		return nil, g.halted
+		return roast.Answer{}, g.halted
 	}
-	if r == nil || len(nonces) != len(r.nonces) {
-		return nil, &RefusalError{ID: g.ID(), Settlement: settlement, Reason: "no nonces were given out for this round: begin at round one"}
+	r := g.rounds[request.Request]
+	if r == nil {
+		return roast.Answer{}, roast.ErrNoNonces
 	}
-	if err := g.config.Memory.Remember(g.signed(r)); err != nil {
-		return nil, err
+	s := g.signed(r)
+	if reason := g.config.Memory.Check(s, g.config.Limits); reason != "" {
+		return roast.Answer{}, refusal("%s", reason)
 	}
-	sighashes, err := r.built.Sighashes()
-	if err != nil {
-		return nil, err
+	if err := g.config.Memory.Remember(s); err != nil {
+		return roast.Answer{}, err
 	}
-	parts := make([]frost.PartialSignature, len(sighashes))
-	for i, hash := range sighashes {
-		session, err := frost.NewSession(g.config.Group, frost.SessionParams{Signers: signers,
-			AggregateNonce: nonces[i], Tweaks: r.built.Signers[i].Tweaks, Message: hash[:]})
-		if err != nil {
-			return nil, err
-		}
-		if parts[i], err = session.Sign(r.nonces[i], g.config.Share); err != nil {
-			return nil, err
-		}
-	}
-	return parts, nil
+	return g.responder.Sign(request)
 }
 
-// forget wipes the nonces of a settlement that were given out and not used.
-func (g *Guardian) forget(settlement uint32) {
-	if r := g.rounds[settlement]; r != nil {
-		for _, n := range r.nonces {
-			n.Discard()
-		}
-		delete(g.rounds, settlement)
-	}
+// Close wipes what is left of the nonces and of the share.
+func (g *Guardian) Close() {
+	g.responder.Close()
+	g.config.Share.Wipe()
 }
 
 // serialize is the form in which a proposal carries a transaction.

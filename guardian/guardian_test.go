@@ -2,10 +2,12 @@ package guardian_test
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
-	"sync"
+	"strings"
 	"testing"
+	"testing/synctest"
 
 	"github.com/btcsuite/btcd/wire"
 
@@ -15,6 +17,7 @@ import (
 	"github.com/daobank/daobank/settlement/netting"
 	"github.com/daobank/daobank/taproot"
 	"github.com/daobank/daobank/taproot/frost"
+	"github.com/daobank/daobank/taproot/roast"
 )
 
 // town is a bank with a settlement in flight, and its five guardians.
@@ -35,20 +38,32 @@ func newTown(t *testing.T) *town {
 	b.Deposit(w.ann.ID, 400_000, 500_000)
 	b.Withdraw(w.ann, 100_000, 1_000, audittest.Script("ann outside"))
 	w.built = b.Cut(2_000)
-	for _, share := range b.Shares {
-		w.guardians = append(w.guardians, w.guardian(share, b.Journal, limits))
-	}
+	w.seat()
 	return w
 }
 
-func (w *town) guardian(share *frost.Share, journal guardian.Journal, limits guardian.Limits) *guardian.Guardian {
+// config is what the guardian of a share knows.
+func (w *town) config(share *frost.Share) guardian.Config {
+	return guardian.Config{Share: share, Group: w.Group, Vault: w.Vault, Charter: w.Charter,
+		Journal: w.Journal, Chain: w.Chain, Limits: limits}
+}
+
+func (w *town) guardian(config guardian.Config) *guardian.Guardian {
 	w.Helper()
-	g, err := guardian.New(guardian.Config{Share: share, Group: w.Group, Vault: w.Vault, Charter: w.Charter,
-		Journal: journal, Chain: w.Chain, Limits: limits})
+	g, err := guardian.New(config)
 	if err != nil {
 		w.Fatal(err)
 	}
 	return g
+}
+
+// seat puts new guardians, with empty books, in the place of all others.
+func (w *town) seat() {
+	w.Helper()
+	w.guardians = nil
+	for _, share := range w.Shares {
+		w.guardians = append(w.guardians, w.guardian(w.config(share)))
+	}
 }
 
 // proposal is the right one.
@@ -62,15 +77,30 @@ func plain(tx *wire.MsgTx) []byte {
 	return b.Bytes()
 }
 
-func (w *town) signers() (list []guardian.Signer) {
+// request is the right one.
+func (w *town) request() roast.CommitRequest {
+	w.Helper()
+	messages, err := guardian.Messages(w.built)
+	if err != nil {
+		w.Fatal(err)
+	}
+	id, err := roast.NewRequestID(w.Group, messages)
+	if err != nil {
+		w.Fatal(err)
+	}
+	return roast.CommitRequest{Request: id, Messages: len(messages)}
+}
+
+func (w *town) peers() (list []guardian.Peer) {
 	for _, g := range w.guardians {
 		list = append(list, g)
 	}
 	return list
 }
 
-func (w *town) quorum(signers []guardian.Signer) *guardian.Quorum {
-	return guardian.NewQuorum(w.Group, signers, slog.New(slog.DiscardHandler))
+// sign asks these peers for the settlement in flight.
+func (w *town) sign(ctx context.Context, log slog.Handler, peers []guardian.Peer) ([][]byte, error) {
+	return guardian.NewQuorum(w.Group, peers, slog.New(log)).Sign(ctx, w.built, w.Books.Open().Batch)
 }
 
 // checkSigned asserts that the signatures spend the vault's coins.
@@ -90,7 +120,7 @@ func (w *town) checkSigned(t *testing.T, sigs [][]byte, err error) {
 
 func TestGuardiansSignASettlement(t *testing.T) {
 	w := newTown(t)
-	sigs, err := w.quorum(w.signers()).Sign(t.Context(), w.built, w.Books.Open().Batch)
+	sigs, err := w.sign(t.Context(), slog.DiscardHandler, w.peers())
 	w.checkSigned(t, sigs, err)
 	for _, g := range w.guardians[:audittest.Threshold] {
 		if batch, head := g.Head(); batch != w.Books.Last().Number || head != w.Books.Head() {
@@ -102,8 +132,17 @@ func TestGuardiansSignASettlement(t *testing.T) {
 	w.Bury()
 	w.Withdraw(w.ann, 50_000, 1_000, audittest.Script("ann outside"))
 	w.built = w.Cut(3_000)
-	sigs, err = w.quorum(w.signers()).Sign(t.Context(), w.built, w.Books.Open().Batch)
+	sigs, err = w.sign(t.Context(), slog.DiscardHandler, w.peers())
 	w.checkSigned(t, sigs, err)
+}
+
+// checkRefused asserts that the guardian will not sign, for a reason.
+func checkRefused(t *testing.T, err error, want string) {
+	t.Helper()
+	var refusal *roast.RefusalError
+	if !errors.As(err, &refusal) || !strings.Contains(refusal.Reason, want) {
+		t.Errorf("got %v, want it refused: %q", err, want)
+	}
 }
 
 // A guardian signs what it has built and nothing else; a refusal changes nothing.
@@ -115,49 +154,50 @@ func TestGuardianRefuses(t *testing.T) {
 			p.Tx = plain(tx)
 		}
 	}
+	const (
+		unlike = "is not the one that the books give"
+		noCut  = "no such cut in flight"
+	)
 	w := newTown(t)
 	g := w.guardians[2]
 	for _, tt := range []struct {
 		name   string
 		change func(w *town, p *guardian.Proposal)
-		is     error // nil: a *RefusalError
+		want   string // of the refusal; "" where the cut is not there
 	}{
-		{"changed output", edit(func(tx *wire.MsgTx) { tx.TxOut[1].PkScript = audittest.Script("mallory") }), nil},
-		{"changed amount", edit(func(tx *wire.MsgTx) { tx.TxOut[1].Value++ }), nil},
-		{"higher fee", edit(func(tx *wire.MsgTx) { tx.TxOut[len(tx.TxOut)-1].Value -= 1_000 }), nil},
-		{"extra output", edit(func(tx *wire.MsgTx) { tx.AddTxOut(wire.NewTxOut(1, audittest.Script("mallory"))) }), nil},
-		{"missing output", edit(func(tx *wire.MsgTx) { tx.TxOut = tx.TxOut[1:] }), nil},
-		{"missing input", edit(func(tx *wire.MsgTx) { tx.TxIn = tx.TxIn[1:] }), nil},
-		{"extra input", edit(func(tx *wire.MsgTx) { tx.AddTxIn(&wire.TxIn{}) }), nil},
-		{"final sequence", edit(func(tx *wire.MsgTx) { tx.TxIn[0].Sequence = wire.MaxTxInSequenceNum }), nil},
-		{"lock time", edit(func(tx *wire.MsgTx) { tx.LockTime = 1 }), nil},
-		{"no transaction", func(_ *town, p *guardian.Proposal) { p.Tx = nil }, nil},
-		{"bytes behind it", func(_ *town, p *guardian.Proposal) { p.Tx = append(p.Tx, 0) }, nil},
-		{"another settlement's number", func(_ *town, p *guardian.Proposal) { p.Settlement++ }, nil},
-		{"another batch", func(_ *town, p *guardian.Proposal) { p.Batch-- }, nil},
-		{"a cut that is not in the journal", func(_ *town, p *guardian.Proposal) { p.Batch++ }, guardian.ErrNotThere},
+		{"changed output", edit(func(tx *wire.MsgTx) { tx.TxOut[1].PkScript = audittest.Script("mallory") }), unlike},
+		{"changed amount", edit(func(tx *wire.MsgTx) { tx.TxOut[1].Value++ }), unlike},
+		{"higher fee", edit(func(tx *wire.MsgTx) { tx.TxOut[len(tx.TxOut)-1].Value -= 1_000 }), unlike},
+		{"extra output", edit(func(tx *wire.MsgTx) { tx.AddTxOut(wire.NewTxOut(1, audittest.Script("mallory"))) }), unlike},
+		{"missing output", edit(func(tx *wire.MsgTx) { tx.TxOut = tx.TxOut[1:] }), unlike},
+		{"missing input", edit(func(tx *wire.MsgTx) { tx.TxIn = tx.TxIn[1:] }), unlike},
+		{"extra input", edit(func(tx *wire.MsgTx) { tx.AddTxIn(&wire.TxIn{}) }), unlike},
+		{"final sequence", edit(func(tx *wire.MsgTx) { tx.TxIn[0].Sequence = wire.MaxTxInSequenceNum }), unlike},
+		{"lock time", edit(func(tx *wire.MsgTx) { tx.LockTime = 1 }), unlike},
+		{"no transaction", func(_ *town, p *guardian.Proposal) { p.Tx = nil }, unlike},
+		{"bytes behind it", func(_ *town, p *guardian.Proposal) { p.Tx = append(p.Tx, 0) }, unlike},
+		{"another settlement's number", func(_ *town, p *guardian.Proposal) { p.Settlement++ }, noCut},
+		{"another batch", func(_ *town, p *guardian.Proposal) { p.Batch-- }, noCut},
+		{"a cut that is not in the journal", func(_ *town, p *guardian.Proposal) { p.Batch++ }, ""},
 		// This one must stay the last: it ends what the others refer to.
-		{"a settlement that is posted", func(w *town, p *guardian.Proposal) { w.Mine(w.Sign(w.built)); w.Bury() }, nil},
+		{"a settlement that is posted", func(w *town, p *guardian.Proposal) { w.Mine(w.Sign(w.built)); w.Bury() }, noCut},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			p := w.proposal()
 			tt.change(w, &p)
-			nonces, err := g.Commit(t.Context(), p)
-			var refusal *guardian.RefusalError
+			nonces, err := g.Commit(t.Context(), p, w.request())
 			switch {
 			case nonces != nil:
 				t.Fatal("nonces were given out")
-			case tt.is != nil:
-				if !errors.Is(err, tt.is) {
-					t.Fatalf("got %v, want %v", err, tt.is)
-				}
-			case !errors.As(err, &refusal) || refusal.ID != g.ID() || refusal.Settlement != p.Settlement:
-				t.Fatalf("got %v, want a refusal", err)
+			case tt.want != "":
+				checkRefused(t, err, tt.want)
+			case !errors.Is(err, guardian.ErrNotThere):
+				t.Fatalf("got %v, want %v", err, guardian.ErrNotThere)
 			}
 			if w.Books.Open() == nil {
 				return
 			}
-			if nonces, err := g.Commit(t.Context(), w.proposal()); err != nil || len(nonces) != len(w.built.Tx.TxIn) {
+			if nonces, err := g.Commit(t.Context(), w.proposal(), w.request()); err != nil || len(nonces) != len(w.built.Tx.TxIn) {
 				t.Errorf("after it the right proposal gets %d nonces, %v", len(nonces), err)
 			}
 		})
@@ -173,20 +213,26 @@ func TestGuardianKeepsItsLimits(t *testing.T) {
 	for _, tt := range []struct {
 		name   string
 		limits guardian.Limits
-		signs  bool
+		want   string // of the refusal; "" when it signs
 	}{
-		{"at all limits", guardian.Limits{FeeRateMax: 2_000, FeeMax: w.built.FeeSat, PaidMax: paid, PaidDayMax: paid}, true},
-		{"fee rate above its limit", guardian.Limits{FeeRateMax: 1_999, FeeMax: 1_000_000, PaidMax: 1e8, PaidDayMax: 1e8}, false},
-		{"fee above its limit", guardian.Limits{FeeRateMax: 1_000_000, FeeMax: w.built.FeeSat - 1, PaidMax: 1e8, PaidDayMax: 1e8}, false},
-		{"more than one settlement may take", guardian.Limits{FeeRateMax: 2_000, FeeMax: 1e6, PaidMax: paid - 1, PaidDayMax: 1e8}, false},
-		{"more than a day may take", guardian.Limits{FeeRateMax: 2_000, FeeMax: 1e6, PaidMax: 1e8, PaidDayMax: paid - 1}, false},
-		{"no limits given", guardian.Limits{}, false},
+		{"at all limits", guardian.Limits{FeeRateMax: 2_000, FeeMax: w.built.FeeSat, PaidMax: paid, PaidDayMax: paid}, ""},
+		{"fee rate above its limit", guardian.Limits{FeeRateMax: 1_999, FeeMax: 1_000_000, PaidMax: 1e8, PaidDayMax: 1e8}, "its fee rate of 2000 sat"},
+		{"fee above its limit", guardian.Limits{FeeRateMax: 1_000_000, FeeMax: w.built.FeeSat - 1, PaidMax: 1e8, PaidDayMax: 1e8}, "its fee of"},
+		{"more than one settlement may take", guardian.Limits{FeeRateMax: 2_000, FeeMax: 1e6, PaidMax: paid - 1, PaidDayMax: 1e8}, "one settlement may take"},
+		{"more than a day may take", guardian.Limits{FeeRateMax: 2_000, FeeMax: 1e6, PaidMax: 1e8, PaidDayMax: paid - 1}, "a day may take"},
+		{"no limits given", guardian.Limits{}, "above the limit of 0"},
 	} {
-		_, err := w.guardian(w.Shares[0], w.Journal, tt.limits).Commit(t.Context(), w.proposal())
-		var refusal *guardian.RefusalError
-		if tt.signs != (err == nil) || !tt.signs && !errors.As(err, &refusal) {
-			t.Errorf("%s: %v", tt.name, err)
-		}
+		t.Run(tt.name, func(t *testing.T) {
+			config := w.config(w.Shares[0])
+			config.Limits = tt.limits
+			nonces, err := w.guardian(config).Commit(t.Context(), w.proposal(), w.request())
+			switch {
+			case tt.want != "":
+				checkRefused(t, err, tt.want)
+			case err != nil || len(nonces) != len(w.built.Tx.TxIn):
+				t.Errorf("%d nonces, %v", len(nonces), err)
+			}
+		})
 	}
 }
 
@@ -242,7 +288,9 @@ func TestGuardianHalts(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			journal := w.Journal.Clone()
 			tt.tamper(w, journal)
-			g := w.guardian(w.Shares[0], journal, limits)
+			config := w.config(w.Shares[0])
+			config.Journal = journal
+			g := w.guardian(config)
 			err := g.Sync(t.Context())
 			var halted *guardian.HaltError
 			var history *ledger.HistoryError
@@ -253,10 +301,10 @@ func TestGuardianHalts(t *testing.T) {
 			if err := g.Sync(t.Context()); !errors.As(err, &halted) {
 				t.Errorf("it goes on: %v", err)
 			}
-			if _, err := g.Commit(t.Context(), w.proposal()); !errors.As(err, &halted) {
+			if _, err := g.Commit(t.Context(), w.proposal(), w.request()); !errors.As(err, &halted) {
 				t.Errorf("it gives nonces: %v", err)
 			}
-			if _, err := g.Sign(t.Context(), 1, nil, nil); !errors.As(err, &halted) {
+			if _, err := g.Sign(t.Context(), roast.SignRequest{}); !errors.As(err, &halted) {
 				t.Errorf("it signs: %v", err)
 			}
 		})
@@ -295,14 +343,14 @@ func TestGuardianWaitsForItsNode(t *testing.T) {
 			mend := tt.part(w)
 			g := w.guardians[0]
 			for range 2 {
-				nonces, err := g.Commit(t.Context(), w.proposal())
+				nonces, err := g.Commit(t.Context(), w.proposal(), w.request())
 				var halted *guardian.HaltError
 				if nonces != nil || !tt.check(err) || errors.As(err, &halted) {
 					t.Fatalf("%d nonces and %v", len(nonces), err)
 				}
 			}
 			mend()
-			if _, err := g.Commit(t.Context(), w.proposal()); err != nil {
+			if _, err := g.Commit(t.Context(), w.proposal(), w.request()); err != nil {
 				t.Fatalf("the node is back: %v", err)
 			}
 		})
@@ -312,142 +360,27 @@ func TestGuardianWaitsForItsNode(t *testing.T) {
 // What the operator says of the chain and the guardian's node does not show is
 // never signed on, and an honest node that agrees later would mend it.
 func TestGuardianDoesNotBelieveTheOperator(t *testing.T) {
-	w := newTown(t)
-	w.Mine(w.Sign(w.built))
-	w.Report = func(honest []ledger.Event) []ledger.Event {
-		d := &ledger.Deposit{OutPoint: ledger.OutPoint{Vout: 3}, Amount: 900_000, Index: w.ann.ID.Index(), TxIndex: 9}
-		d.Height = honest[0].(*ledger.Block).Height
-		return append(honest, d)
-	}
-	w.Bury()
-	w.Withdraw(w.ann, 900_000, 1_000, audittest.Script("ann outside"))
-	w.built = w.Cut(2_000)
-	sigs, err := w.quorum(w.signers()).Sign(t.Context(), w.built, w.Books.Open().Batch)
-	var failed *guardian.QuorumError
-	if sigs != nil || !errors.As(err, &failed) || len(failed.Refused) != audittest.Guardians {
-		t.Fatalf("%d signatures, %v", len(sigs), err)
-	}
-	for id, err := range failed.Refused {
-		var fact *netting.FactError
-		if !errors.As(err, &fact) {
-			t.Errorf("guardian %d: %v", id, err)
-		}
-	}
-}
-
-// round is what a coordinator makes of the first t guardians' nonces.
-func (w *town) round() (ids []frost.ID, aggregates []frost.AggregateNonce) {
-	w.Helper()
-	byInput := make([]map[frost.ID]frost.PublicNonce, len(w.built.Tx.TxIn))
-	for i := range byInput {
-		byInput[i] = make(map[frost.ID]frost.PublicNonce)
-	}
-	for _, g := range w.guardians[:audittest.Threshold] {
-		nonces, err := g.Commit(w.Context(), w.proposal())
-		if err != nil {
-			w.Fatal(err)
-		}
-		ids = append(ids, g.ID())
-		for i, n := range nonces {
-			byInput[i][g.ID()] = n
-		}
-	}
-	for _, nonces := range byInput {
-		agg, err := frost.NonceAgg(nonces)
-		if err != nil {
-			w.Fatal(err)
-		}
-		aggregates = append(aggregates, agg)
-	}
-	return ids, aggregates
-}
-
-// No nonce serves two signatures, whatever a coordinator asks for.
-func TestNoncesAreUsedOnce(t *testing.T) {
-	refused := func(t *testing.T, parts []frost.PartialSignature, err error) {
-		t.Helper()
-		var refusal *guardian.RefusalError
-		if parts != nil || !errors.As(err, &refusal) {
-			t.Errorf("%d signatures, %v; want a refusal", len(parts), err)
-		}
-	}
-	t.Run("without round one", func(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) { // they are asked again, after a while
 		w := newTown(t)
-		parts, err := w.guardians[0].Sign(t.Context(), 1, []frost.ID{0, 1, 2}, make([]frost.AggregateNonce, 3))
-		refused(t, parts, err)
-	})
-	t.Run("twice", func(t *testing.T) {
-		w := newTown(t)
-		ids, aggregates := w.round()
-		if parts, err := w.guardians[0].Sign(t.Context(), 1, ids, aggregates); err != nil || len(parts) != len(aggregates) {
-			t.Fatalf("%d signatures, %v", len(parts), err)
+		w.Mine(w.Sign(w.built))
+		w.Report = func(honest []ledger.Event) []ledger.Event {
+			d := &ledger.Deposit{OutPoint: ledger.OutPoint{Vout: 3}, Amount: 900_000, Index: w.ann.ID.Index(), TxIndex: 9}
+			d.Height = honest[0].(*ledger.Block).Height
+			return append(honest, d)
 		}
-		parts, err := w.guardians[0].Sign(t.Context(), 1, ids, aggregates)
-		refused(t, parts, err)
-	})
-	t.Run("after a wrong number of nonces", func(t *testing.T) {
-		w := newTown(t)
-		ids, aggregates := w.round()
-		parts, err := w.guardians[0].Sign(t.Context(), 1, ids, aggregates[1:])
-		refused(t, parts, err)
-		parts, err = w.guardians[0].Sign(t.Context(), 1, ids, aggregates)
-		refused(t, parts, err)
-	})
-	t.Run("after an impossible session", func(t *testing.T) {
-		w := newTown(t)
-		ids, aggregates := w.round()
-		if parts, err := w.guardians[0].Sign(t.Context(), 1, []frost.ID{1, 2, 3}, aggregates); err == nil {
-			t.Errorf("it signs %d inputs in a round that it is not in", len(parts))
+		w.Bury()
+		w.Withdraw(w.ann, 900_000, 1_000, audittest.Script("ann outside"))
+		w.built = w.Cut(2_000)
+		sigs, err := w.sign(t.Context(), slog.DiscardHandler, w.peers())
+		var failed *roast.NoQuorumError
+		if sigs != nil || !errors.As(err, &failed) || len(failed.Failed) != audittest.Guardians {
+			t.Fatalf("%d signatures, %v", len(sigs), err)
 		}
-		parts, err := w.guardians[0].Sign(t.Context(), 1, ids, aggregates)
-		refused(t, parts, err)
-	})
-	t.Run("fresh in every round", func(t *testing.T) {
-		w := newTown(t)
-		g := w.guardians[0]
-		seen := make(map[frost.PublicNonce]bool)
-		for range 3 {
-			nonces, err := g.Commit(t.Context(), w.proposal())
-			if err != nil {
-				t.Fatal(err)
-			}
-			for _, n := range nonces {
-				if seen[n] {
-					t.Error("a nonce was given out twice")
-				}
-				seen[n] = true
+		for id, err := range failed.Failed {
+			var fact *netting.FactError
+			if !errors.As(err, &fact) {
+				t.Errorf("guardian %d: %v", id, err)
 			}
 		}
 	})
-}
-
-// A node, members and several coordinators talk to one guardian at once; run
-// with -race. Each coordinator either gets a whole signature or is told.
-func TestConcurrentUse(t *testing.T) {
-	w := newTown(t)
-	var wg sync.WaitGroup
-	for range 4 {
-		wg.Go(func() {
-			for _, g := range w.guardians {
-				if err := g.Sync(t.Context()); err != nil {
-					t.Error(err)
-				}
-				g.Head()
-				g.ID()
-			}
-		})
-		wg.Go(func() {
-			sigs, err := w.quorum(w.signers()).Sign(t.Context(), w.built, w.Books.Open().Batch)
-			var failed *guardian.QuorumError
-			if err == nil && len(sigs) == len(w.built.Tx.TxIn) {
-				return
-			}
-			if !errors.As(err, &failed) {
-				t.Errorf("%d signatures, %v", len(sigs), err)
-			}
-		})
-	}
-	wg.Wait()
-	sigs, err := w.quorum(w.signers()).Sign(t.Context(), w.built, w.Books.Open().Batch)
-	w.checkSigned(t, sigs, err)
 }

@@ -9,111 +9,136 @@ import (
 	"strings"
 	"testing"
 	"testing/synctest"
+	"time"
 
 	"github.com/daobank/daobank/audit/audittest"
 	"github.com/daobank/daobank/guardian"
 	"github.com/daobank/daobank/taproot/frost"
+	"github.com/daobank/daobank/taproot/roast"
 )
 
-// faulty is a guardian that goes wrong in one way.
+// faulty is a guardian that goes wrong in one way: it spoils what it gave, or
+// gives none.
 type faulty struct {
-	guardian.Signer
-	commit func(context.Context, []frost.PublicNonce, error) ([]frost.PublicNonce, error)
-	sign   func(context.Context, []frost.PartialSignature, error) ([]frost.PartialSignature, error)
+	guardian.Peer
+	commit func(context.Context, []frost.PublicNonce) ([]frost.PublicNonce, error)
+	sign   func(context.Context, roast.Answer) (roast.Answer, error)
+
+	own roast.CommitmentID // of the nonces that it has, whatever it showed
 }
 
-func (f faulty) Commit(ctx context.Context, p guardian.Proposal) ([]frost.PublicNonce, error) {
-	nonces, err := f.Signer.Commit(ctx, p)
-	if f.commit != nil {
-		return f.commit(ctx, nonces, err)
+func (f *faulty) Commit(ctx context.Context, p guardian.Proposal, request roast.CommitRequest) ([]frost.PublicNonce, error) {
+	nonces, err := f.Peer.Commit(ctx, p, request)
+	f.own = roast.NewCommitmentID(nonces)
+	if err != nil || f.commit == nil {
+		return nonces, err
 	}
-	return nonces, err
+	return f.commit(ctx, nonces)
 }
 
-func (f faulty) Sign(ctx context.Context, settlement uint32, ids []frost.ID, nonces []frost.AggregateNonce) ([]frost.PartialSignature, error) {
-	parts, err := f.Signer.Sign(ctx, settlement, ids, nonces)
-	if f.sign != nil {
-		return f.sign(ctx, parts, err)
+func (f *faulty) Sign(ctx context.Context, request roast.SignRequest) (roast.Answer, error) {
+	request.Commitment = f.own
+	answer, err := f.Peer.Sign(ctx, request)
+	f.own = roast.NewCommitmentID(answer.Next)
+	if err != nil || f.sign == nil {
+		return answer, err
 	}
-	return parts, err
+	return f.sign(ctx, answer)
 }
 
-var errAway = errors.New("connection refused")
+// steady is a guardian that takes a moment. Beside it a faulty one is always
+// among the first, so that it does harm.
+type steady struct{ guardian.Peer }
+
+func (s steady) Commit(ctx context.Context, p guardian.Proposal, request roast.CommitRequest) ([]frost.PublicNonce, error) {
+	time.Sleep(time.Millisecond)
+	return s.Peer.Commit(ctx, p, request)
+}
+
+var (
+	errAway    = errors.New("connection refused")
+	errRefuses = &roast.RefusalError{Reason: "signed another one meanwhile"}
+	errRubbish = &roast.MalformedError{Sent: []byte("GET / HTTP/1.1"), Err: errors.New("no JSON")}
+)
 
 // faults are the ways in which a guardian can go wrong, and what is said of it.
 var faults = []struct {
 	name  string
-	fault func(guardian.Signer) guardian.Signer
-	said  string
+	fault faulty
+	lie   roast.Lie // "" of one that does not lie
+	said  string    // of one that does not lie
 }{
-	{"away", func(s guardian.Signer) guardian.Signer {
-		return faulty{Signer: s, commit: func(context.Context, []frost.PublicNonce, error) ([]frost.PublicNonce, error) { return nil, errAway }}
-	}, "connection refused"},
-	{"gone between the rounds", func(s guardian.Signer) guardian.Signer {
-		return faulty{Signer: s, sign: func(context.Context, []frost.PartialSignature, error) ([]frost.PartialSignature, error) {
-			return nil, errAway
-		}}
-	}, "connection refused"},
-	{"slow in round one", func(s guardian.Signer) guardian.Signer {
-		return faulty{Signer: s, commit: func(ctx context.Context, _ []frost.PublicNonce, _ error) ([]frost.PublicNonce, error) {
-			<-ctx.Done()
-			return nil, ctx.Err()
-		}}
-	}, "deadline exceeded"},
-	{"slow in round two", func(s guardian.Signer) guardian.Signer {
-		return faulty{Signer: s, sign: func(ctx context.Context, _ []frost.PartialSignature, _ error) ([]frost.PartialSignature, error) {
-			<-ctx.Done()
-			return nil, ctx.Err()
-		}}
-	}, "deadline exceeded"},
-	{"a nonce too few", func(s guardian.Signer) guardian.Signer {
-		return faulty{Signer: s, commit: func(_ context.Context, n []frost.PublicNonce, err error) ([]frost.PublicNonce, error) {
-			return n[1:], err
-		}}
-	}, "2 nonces for 3 inputs"},
-	{"a nonce too many", func(s guardian.Signer) guardian.Signer {
-		return faulty{Signer: s, commit: func(_ context.Context, n []frost.PublicNonce, err error) ([]frost.PublicNonce, error) {
-			return append(n, n[0]), err
-		}}
-	}, "4 nonces for 3 inputs"},
-	{"no nonces", func(s guardian.Signer) guardian.Signer {
-		return faulty{Signer: s, commit: func(context.Context, []frost.PublicNonce, error) ([]frost.PublicNonce, error) { return nil, nil }}
-	}, "0 nonces for 3 inputs"},
-	{"a nonce that is no point", func(s guardian.Signer) guardian.Signer {
-		return faulty{Signer: s, commit: func(_ context.Context, n []frost.PublicNonce, err error) ([]frost.PublicNonce, error) {
-			n[2] = frost.PublicNonce{7}
-			return n, err
-		}}
-	}, "public nonce of participant"},
-	{"a nonce that is not its own", func(s guardian.Signer) guardian.Signer {
-		return faulty{Signer: s, commit: func(_ context.Context, n []frost.PublicNonce, err error) ([]frost.PublicNonce, error) {
-			n[0], n[1] = n[1], n[0]
-			return n, err
-		}}
-	}, "partial signature of participant"},
-	{"a partial signature of zero", func(s guardian.Signer) guardian.Signer {
-		return faulty{Signer: s, sign: func(_ context.Context, p []frost.PartialSignature, err error) ([]frost.PartialSignature, error) {
-			p[1] = frost.PartialSignature{}
-			return p, err
-		}}
-	}, "partial signature of participant"},
-	{"a partial signature out of range", func(s guardian.Signer) guardian.Signer {
-		return faulty{Signer: s, sign: func(_ context.Context, p []frost.PartialSignature, err error) ([]frost.PartialSignature, error) {
-			for i := range p[0] {
-				p[0][i] = 0xff
-			}
-			return p, err
-		}}
-	}, "partial signature of participant"},
-	{"a signature too few", func(s guardian.Signer) guardian.Signer {
-		return faulty{Signer: s, sign: func(_ context.Context, p []frost.PartialSignature, err error) ([]frost.PartialSignature, error) {
-			return p[1:], err
-		}}
-	}, "2 signatures for 3 inputs"},
+	{"away", faulty{commit: noNonces(errAway)}, "", "connection refused"},
+	{"gone between the rounds", faulty{sign: noAnswer(errAway)}, "", "connection refused"},
+	{"slow in round one", faulty{commit: func(ctx context.Context, _ []frost.PublicNonce) ([]frost.PublicNonce, error) {
+		<-ctx.Done()
+		return nil, ctx.Err()
+	}}, "", "no answer within 30s"},
+	{"slow in round two", faulty{sign: func(ctx context.Context, _ roast.Answer) (roast.Answer, error) {
+		<-ctx.Done()
+		return roast.Answer{}, ctx.Err()
+	}}, "", "no answer within 30s"},
+	{"refuses in round one", faulty{commit: noNonces(errRefuses)}, "", "signed another one meanwhile"},
+	{"refuses in round two", faulty{sign: noAnswer(errRefuses)}, "", "signed another one meanwhile"},
+	{"rubbish in round one", faulty{commit: noNonces(errRubbish)}, roast.LieMalformed, ""},
+	{"rubbish in round two", faulty{sign: noAnswer(errRubbish)}, roast.LieMalformed, ""},
+	{"a nonce too few", faulty{commit: func(_ context.Context, n []frost.PublicNonce) ([]frost.PublicNonce, error) {
+		return n[1:], nil
+	}}, roast.LieNonceCount, ""},
+	{"a nonce too many", faulty{commit: func(_ context.Context, n []frost.PublicNonce) ([]frost.PublicNonce, error) {
+		return append(n, n[0]), nil
+	}}, roast.LieNonceCount, ""},
+	{"no nonces", faulty{commit: noNonces(nil)}, roast.LieNonceCount, ""},
+	{"a nonce that is no point", faulty{commit: func(_ context.Context, n []frost.PublicNonce) ([]frost.PublicNonce, error) {
+		n[2] = frost.PublicNonce{7}
+		return n, nil
+	}}, roast.LieNonce, ""},
+	{"a nonce that is not its own", faulty{commit: func(_ context.Context, n []frost.PublicNonce) ([]frost.PublicNonce, error) {
+		n[0], n[1] = n[1], n[0]
+		return n, nil
+	}}, roast.LieSignature, ""},
+	{"a partial signature of zero", faulty{sign: func(_ context.Context, a roast.Answer) (roast.Answer, error) {
+		a.Signatures[1] = frost.PartialSignature{}
+		return a, nil
+	}}, roast.LieSignature, ""},
+	{"a partial signature out of range", faulty{sign: func(_ context.Context, a roast.Answer) (roast.Answer, error) {
+		a.Signatures[0] = frost.PartialSignature(slices.Repeat([]byte{0xff}, 32))
+		return a, nil
+	}}, roast.LieSignature, ""},
+	{"a partial signature of another input", faulty{sign: func(_ context.Context, a roast.Answer) (roast.Answer, error) {
+		a.Signatures[2] = a.Signatures[0]
+		return a, nil
+	}}, roast.LieSignature, ""},
+	{"a signature too few", faulty{sign: func(_ context.Context, a roast.Answer) (roast.Answer, error) {
+		a.Signatures = a.Signatures[1:]
+		return a, nil
+	}}, roast.LieSignatureCount, ""},
+}
+
+func noNonces(err error) func(context.Context, []frost.PublicNonce) ([]frost.PublicNonce, error) {
+	return func(context.Context, []frost.PublicNonce) ([]frost.PublicNonce, error) { return nil, err }
+}
+
+func noAnswer(err error) func(context.Context, roast.Answer) (roast.Answer, error) {
+	return func(context.Context, roast.Answer) (roast.Answer, error) { return roast.Answer{}, err }
+}
+
+// spoilt are the town's guardians, some of them faulty.
+func (w *town) spoilt(fault faulty, wrong ...frost.ID) []guardian.Peer {
+	peers := w.peers()
+	for i, p := range peers {
+		if slices.Contains(wrong, p.ID()) {
+			peers[i] = &faulty{Peer: p, commit: fault.commit, sign: fault.sign}
+		} else {
+			peers[i] = steady{p}
+		}
+	}
+	return peers
 }
 
 // With one or two of five guardians wrong in any way the settlement is signed,
-// and the log names them; with three wrong it is not, and the error names them.
+// and the log names them with what they did; with three wrong it is not, and the
+// error names them.
 func TestQuorumWithFaultyGuardians(t *testing.T) {
 	w := newTown(t)
 	for _, tt := range faults {
@@ -121,31 +146,30 @@ func TestQuorumWithFaultyGuardians(t *testing.T) {
 			t.Run(tt.name, func(t *testing.T) {
 				// In the bubble a guardian's deadline passes at once.
 				synctest.Test(t, func(t *testing.T) {
-					signers := w.signers()
-					for _, id := range wrong {
-						signers[id] = tt.fault(signers[id])
-					}
-					var named namedInLog
-					q := guardian.NewQuorum(w.Group, signers, slog.New(&named))
-					sigs, err := q.Sign(t.Context(), w.built, w.Books.Open().Batch)
-					if len(wrong) <= audittest.Guardians-audittest.Threshold {
+					w.seat()
+					warned := make(warnings)
+					sigs, err := w.sign(t.Context(), warned, w.spoilt(tt.fault, wrong...))
+					var failed *roast.NoQuorumError
+					named := map[frost.ID]error(warned)
+					switch {
+					case len(wrong) <= audittest.Guardians-audittest.Threshold:
 						w.checkSigned(t, sigs, err)
-						if got := slices.Sorted(maps.Keys(named)); !slices.Equal(got, wrong) {
-							t.Errorf("the log names %v, wrong are %v", got, wrong)
+						if strings.HasPrefix(tt.name, "slow") {
+							wrong = nil // nobody waited for them
 						}
-						return
-					}
-					var failed *guardian.QuorumError
-					if !errors.As(err, &failed) || failed.Need != audittest.Threshold {
+					case sigs != nil || !errors.As(err, &failed) || failed.Need != audittest.Threshold:
 						t.Fatalf("%d signatures, %v", len(sigs), err)
-					}
-					if got := slices.Sorted(maps.Keys(failed.Refused)); !slices.Equal(got, wrong) {
-						t.Errorf("the error names %v, wrong are %v", got, wrong)
-					}
-					for id, reason := range failed.Refused {
-						if !strings.Contains(reason.Error(), tt.said) || !strings.Contains(err.Error(), reason.Error()) {
-							t.Errorf("guardian %d: %v, want %q", id, reason, tt.said)
+					default:
+						named = failed.Failed
+						if helped := len(failed.Willing) + len(failed.Awaited); helped != audittest.Guardians-len(wrong) {
+							t.Errorf("%d would have helped: %v", helped, err)
 						}
+					}
+					if got := slices.Sorted(maps.Keys(named)); !slices.Equal(got, wrong) {
+						t.Errorf("named are %v, wrong are %v", got, wrong)
+					}
+					for id, said := range named {
+						w.checkSaid(t, id, said, tt.lie, tt.said)
 					}
 				})
 			})
@@ -153,62 +177,94 @@ func TestQuorumWithFaultyGuardians(t *testing.T) {
 	}
 }
 
-// The caller's own end is not blamed on a guardian.
-func TestQuorumEndsWithItsContext(t *testing.T) {
-	for _, tt := range faults {
-		if !strings.HasPrefix(tt.name, "slow") {
-			continue
+// checkSaid asserts what a guardian is said to have done; a lie is shown to who
+// was not there.
+func (w *town) checkSaid(t *testing.T, id frost.ID, said error, lie roast.Lie, want string) {
+	t.Helper()
+	var blame *roast.Blame
+	lied := errors.As(said, &blame)
+	if lie == "" {
+		if lied || !strings.Contains(said.Error(), want) {
+			t.Errorf("of guardian %d: %v, want %q", id, said, want)
 		}
+		return
+	}
+	if !lied || blame.ID != id || blame.Lie != lie || !strings.Contains(said.Error(), string(lie)) {
+		t.Fatalf("of guardian %d: %v, want that it sent %s", id, said, lie)
+	}
+	messages, err := guardian.Messages(w.built)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := blame.Check(w.Group, messages); lie != roast.LieMalformed && err != nil {
+		t.Errorf("of guardian %d: %v, and %v", id, said, err)
+	}
+}
+
+// The caller's own end is blamed on no guardian.
+func TestQuorumEndsWithItsContext(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		fault func(cancel context.CancelFunc) faulty
+	}{
+		{"in round one", func(cancel context.CancelFunc) faulty {
+			return faulty{commit: func(ctx context.Context, _ []frost.PublicNonce) ([]frost.PublicNonce, error) {
+				cancel()
+				return nil, ctx.Err()
+			}}
+		}},
+		{"in round two", func(cancel context.CancelFunc) faulty {
+			return faulty{sign: func(ctx context.Context, _ roast.Answer) (roast.Answer, error) {
+				cancel()
+				return roast.Answer{}, ctx.Err()
+			}}
+		}},
+	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newTown(t)
-			ctx, cancel := context.WithCancel(t.Context())
-			signers := w.signers()
-			slow := tt.fault(signers[1])
-			signers[1] = canceling{slow, cancel, strings.HasSuffix(tt.name, "one")}
-			_, err := w.quorum(signers).Sign(ctx, w.built, w.Books.Open().Batch)
-			var failed *guardian.QuorumError
-			if !errors.Is(err, context.Canceled) || errors.As(err, &failed) {
-				t.Errorf("got %v, want the context's error", err)
-			}
+			synctest.Test(t, func(t *testing.T) {
+				w := newTown(t)
+				ctx, cancel := context.WithCancel(t.Context())
+				warned := make(warnings)
+				sigs, err := w.sign(ctx, warned, w.spoilt(tt.fault(cancel), 1))
+				var ended *roast.NoQuorumError
+				if sigs != nil || !errors.Is(err, context.Canceled) || !errors.As(err, &ended) {
+					t.Fatalf("%d signatures, %v; want the context's error", len(sigs), err)
+				}
+				for id, said := range ended.Failed {
+					if !errors.Is(said, roast.ErrSilent) {
+						t.Errorf("of guardian %d: %v", id, said)
+					}
+				}
+				if len(ended.Blamed())+len(warned) > 0 {
+					t.Errorf("blamed: %v %v", ended.Blamed(), warned)
+				}
+			})
 		})
 	}
 }
 
-// canceling ends the caller's context when its guardian is asked.
-type canceling struct {
-	guardian.Signer
-	cancel   context.CancelFunc
-	inCommit bool
-}
+// warnings gathers what a log's warnings say of guardians.
+type warnings map[frost.ID]error
 
-func (c canceling) Commit(ctx context.Context, p guardian.Proposal) ([]frost.PublicNonce, error) {
-	if c.inCommit {
-		c.cancel()
+func (w warnings) Enabled(context.Context, slog.Level) bool { return true }
+func (w warnings) WithAttrs([]slog.Attr) slog.Handler       { return w }
+func (w warnings) WithGroup(string) slog.Handler            { return w }
+
+func (w warnings) Handle(_ context.Context, r slog.Record) error {
+	if r.Level != slog.LevelWarn {
+		return nil
 	}
-	return c.Signer.Commit(ctx, p)
-}
-
-func (c canceling) Sign(ctx context.Context, settlement uint32, ids []frost.ID, nonces []frost.AggregateNonce) ([]frost.PartialSignature, error) {
-	c.cancel()
-	return c.Signer.Sign(ctx, settlement, ids, nonces)
-}
-
-// namedInLog gathers the guardians that warnings name.
-type namedInLog map[frost.ID]bool
-
-func (n *namedInLog) Enabled(context.Context, slog.Level) bool { return true }
-func (n *namedInLog) WithAttrs([]slog.Attr) slog.Handler       { return n }
-func (n *namedInLog) WithGroup(string) slog.Handler            { return n }
-
-func (n *namedInLog) Handle(_ context.Context, r slog.Record) error {
-	if *n == nil {
-		*n = make(namedInLog)
-	}
+	var id frost.ID
+	var said error
 	r.Attrs(func(a slog.Attr) bool {
-		if id, ok := a.Value.Any().(frost.ID); ok && r.Level == slog.LevelWarn {
-			(*n)[id] = true
+		switch v := a.Value.Any().(type) {
+		case frost.ID:
+			id = v
+		case error:
+			said = v
 		}
 		return true
 	})
+	w[id] = said
 	return nil
 }

@@ -89,7 +89,7 @@ func (b *bank) open(present ...int) {
 	b.must(err)
 	engine := b.engine
 	b.t.Cleanup(func() { engine.Close(context.Background()) })
-	var signers []guardian.Signer
+	var signers []guardian.Peer
 	for _, i := range present {
 		signers = append(signers, b.guardians[i])
 	}

@@ -1,6 +1,7 @@
 package audittest
 
 import (
+	"bytes"
 	"context"
 	"encoding/binary"
 	"fmt"
@@ -129,4 +130,48 @@ func (c *Chain) Block(_ context.Context, hash chainhash.Hash) (*wire.MsgBlock, e
 		}
 	}
 	return nil, fmt.Errorf("fake chain: block %s: %w", hash, bitcoind.ErrBlockNotFound)
+}
+
+// UTXO returns an unspent output and its number of confirmations, nil when no
+// block has it or one spends it.
+func (c *Chain) UTXO(_ context.Context, at wire.OutPoint) (out *wire.TxOut, confirmations int64, err error) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	if c.away != nil {
+		return nil, 0, c.away
+	}
+	coin, found := c.unspent()[at]
+	if !found {
+		return nil, 0, nil
+	}
+	return wire.NewTxOut(coin.out.Value, bytes.Clone(coin.out.PkScript)), int64(len(c.blocks) - coin.height), nil
+}
+
+// A coin is an unspent output and the height of its block.
+type coin struct {
+	out    *wire.TxOut
+	height int
+}
+
+// unspent is the set that a node keeps: every output that nothing has spent,
+// without those that say that nothing can. The caller holds the lock.
+func (c *Chain) unspent() map[wire.OutPoint]coin {
+	set := make(map[wire.OutPoint]coin)
+	for height, block := range c.blocks {
+		if height == 0 {
+			continue // the genesis block's coinbase never was in the set
+		}
+		for _, tx := range block.Transactions {
+			for _, in := range tx.TxIn {
+				delete(set, in.PreviousOutPoint)
+			}
+			hash := tx.TxHash()
+			for vout, out := range tx.TxOut {
+				if !bytes.HasPrefix(out.PkScript, []byte{txscript.OP_RETURN}) {
+					set[wire.OutPoint{Hash: hash, Index: uint32(vout)}] = coin{out, height}
+				}
+			}
+		}
+	}
+	return set
 }

@@ -37,25 +37,14 @@ func (s *Scanner) ScanDescriptor(_ context.Context, descriptors []string, rangeE
 	}
 	s.Chain.mu.Lock()
 	defer s.Chain.mu.Unlock()
-	unspent := make(map[wire.OutPoint]bitcoind.ScanCoin)
-	for height, block := range s.Chain.blocks {
-		for _, tx := range block.Transactions {
-			for _, in := range tx.TxIn {
-				delete(unspent, in.PreviousOutPoint)
-			}
-			for vout, out := range tx.TxOut {
-				at := wire.OutPoint{Hash: tx.TxHash(), Index: uint32(vout)}
-				if scripts[string(out.PkScript)] && !s.Hide[at] {
-					unspent[at] = bitcoind.ScanCoin{OutPoint: at, Script: out.PkScript, Amount: btcutil.Amount(out.Value), Height: int32(height)}
-				}
-			}
-		}
-	}
 	tip := len(s.Chain.blocks) - 1
 	scan := bitcoind.Scan{Height: int32(tip), Hash: s.Chain.blocks[tip].BlockHash()}
-	for _, c := range unspent {
-		scan.Coins = append(scan.Coins, c)
-		scan.Total += c.Amount
+	for at, c := range s.Chain.unspent() {
+		if scripts[string(c.out.PkScript)] && !s.Hide[at] {
+			amount := btcutil.Amount(c.out.Value)
+			scan.Coins = append(scan.Coins, bitcoind.ScanCoin{OutPoint: at, Script: c.out.PkScript, Amount: amount, Height: int32(c.height)})
+			scan.Total += amount
+		}
 	}
 	return scan, nil
 }

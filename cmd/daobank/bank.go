@@ -139,7 +139,7 @@ func (b *bank) openGuardians() (settlement.Signer, error) {
 	if err != nil {
 		return nil, err
 	}
-	var signers []guardian.Signer
+	var signers []guardian.Peer
 	for _, share := range shares {
 		g, err := guardian.New(guardian.Config{Share: share, Group: group, Vault: b.vault, Charter: b.dir.Charter,
 			Journal: b.store, Chain: b.node, Limits: guardian.DefaultLimits()})
