@@ -21,6 +21,8 @@ var layers = []string{
 	"api",
 	"settlement",
 	"clearing",
+	"guardian/wire",
+	"guardian/keep",
 	"guardian",
 	"guardian/link",
 	"audit",

@@ -99,7 +99,7 @@ func (m *member) unlock(cmd *cobra.Command) (*btcec.PrivateKey, error) {
 	if _, err := os.Stat(m.keyFile); errors.Is(err, fs.ErrNotExist) {
 		return openKey(m.keyFile, "")
 	}
-	passphrase, err := m.passphrase(cmd, "Passphrase: ")
+	passphrase, err := askPassphrase(cmd, m.passphraseFile, "Passphrase: ")
 	if err != nil {
 		return nil, err
 	}
@@ -122,7 +122,7 @@ without them nobody can, not even the bank.`,
 			if _, err := os.Lstat(m.keyFile); err == nil {
 				return fmt.Errorf("%s exists already and is not overwritten: name another file with --key", m.keyFile)
 			}
-			passphrase, err := m.newPassphrase(cmd)
+			passphrase, err := askNewPassphrase(cmd, m.passphraseFile)
 			if err != nil {
 				return err
 			}

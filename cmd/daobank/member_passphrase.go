@@ -12,12 +12,12 @@ import (
 	"github.com/daobank/daobank/keyfile"
 )
 
-// passphrase reads the key's passphrase from the file that was named, or asks
+// askPassphrase reads a key's passphrase from the file that was named, or asks
 // for it on the terminal without showing it. Go keeps it in memory that cannot
 // be wiped; the key itself is wiped.
-func (m *member) passphrase(cmd *cobra.Command, prompt string) (string, error) {
-	if m.passphraseFile != "" {
-		return m.passphraseFromFile()
+func askPassphrase(cmd *cobra.Command, file, prompt string) (string, error) {
+	if file != "" {
+		return passphraseFromFile(file)
 	}
 	stdin := int(os.Stdin.Fd())
 	if !term.IsTerminal(stdin) {
@@ -33,8 +33,8 @@ func (m *member) passphrase(cmd *cobra.Command, prompt string) (string, error) {
 	return string(text), nil
 }
 
-func (m *member) passphraseFromFile() (string, error) {
-	text, err := keyfile.ReadPrivate(m.passphraseFile)
+func passphraseFromFile(file string) (string, error) {
+	text, err := keyfile.ReadPrivate(file)
 	if err != nil {
 		return "", err
 	}
@@ -42,21 +42,21 @@ func (m *member) passphraseFromFile() (string, error) {
 	line, _, _ := bytes.Cut(text, []byte("\n"))
 	line = bytes.TrimSuffix(line, []byte("\r"))
 	if len(line) == 0 {
-		return "", fmt.Errorf("the first line of %s is empty: it must be the passphrase", m.passphraseFile)
+		return "", fmt.Errorf("the first line of %s is empty: it must be the passphrase", file)
 	}
 	return string(line), nil
 }
 
-// newPassphrase asks twice, since a typing error would lock the key for ever.
-func (m *member) newPassphrase(cmd *cobra.Command) (string, error) {
-	first, err := m.passphrase(cmd, "New passphrase: ")
-	if err != nil || m.passphraseFile != "" {
+// askNewPassphrase asks twice, since a typing error would lock the key for ever.
+func askNewPassphrase(cmd *cobra.Command, file string) (string, error) {
+	first, err := askPassphrase(cmd, file, "New passphrase: ")
+	if err != nil || file != "" {
 		return first, err
 	}
 	if first == "" {
 		return "", errors.New("the passphrase is empty: choose one that nobody guesses")
 	}
-	second, err := m.passphrase(cmd, "The same again: ")
+	second, err := askPassphrase(cmd, file, "The same again: ")
 	if err != nil {
 		return "", err
 	}

@@ -1,0 +1,301 @@
+package wire
+
+import (
+	"context"
+	"encoding/json"
+	"errors"
+	"io"
+	"log/slog"
+	"net/http"
+	"net/http/httptest"
+	"slices"
+	"strings"
+	"sync"
+	"testing"
+
+	"github.com/btcsuite/btcd/btcec/v2"
+
+	"github.com/daobank/daobank/guardian"
+	"github.com/daobank/daobank/ledger"
+	"github.com/daobank/daobank/taproot"
+	"github.com/daobank/daobank/taproot/chilldkg"
+	"github.com/daobank/daobank/taproot/frost"
+)
+
+// disk is what a guardian has stored; it survives a restart.
+type disk struct {
+	mu   sync.Mutex
+	data []byte
+	full bool
+}
+
+var errFull = errors.New("no space left")
+
+func (d *disk) Recovery() ([]byte, error) {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.data == nil {
+		return nil, errors.New("nothing is stored")
+	}
+	return d.data, nil
+}
+
+func (d *disk) SaveRecovery(data []byte) error {
+	d.mu.Lock()
+	defer d.mu.Unlock()
+	if d.full {
+		return errFull
+	}
+	d.data = data
+	return nil
+}
+
+// council is n guardians and the coordinator's ends to them. Each request passes
+// intercept, which can spoil it.
+type council struct {
+	t         *testing.T
+	founding  *guardian.Founding
+	hosts     []*chilldkg.HostKey
+	disks     []*disk
+	ends      []*Guardian
+	intercept func(id int, path string, answer func() *http.Response) (*http.Response, error)
+}
+
+func newCouncil(t *testing.T, threshold, n int) *council {
+	t.Helper()
+	c := &council{t: t}
+	operator, err := btcec.NewPrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	c.founding = &guardian.Founding{Name: "council", Network: "regtest", BirthHash: ledger.Hash{1}, Depth: 2, WithdrawalMin: 1000,
+		Operator: ledger.KeyOf(operator), Coordinator: chilldkg.HostPublicKey(operator.PubKey().SerializeCompressed()),
+		Threshold: threshold, Recovery: taproot.Recovery{Threshold: 1, Keys: []taproot.XOnlyKey{taproot.XOnlyKey(ledger.KeyOf(operator))}, Delay: 100}}
+	for range n {
+		host, err := chilldkg.GenerateHostKey(nil)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.hosts, c.disks = append(c.hosts, host), append(c.disks, &disk{})
+		c.founding.Guardians = append(c.founding.Guardians, host.Public())
+	}
+	if err := c.founding.Validate(); err != nil {
+		t.Fatal(err)
+	}
+	c.ends = make([]*Guardian, n)
+	for i := range n {
+		c.restart(i)
+	}
+	return c
+}
+
+// restart gives a guardian a new process on what it has stored.
+func (c *council) restart(i int) {
+	c.t.Helper()
+	end, err := NewGuardian(c.founding, c.hosts[i], c.disks[i])
+	if err != nil {
+		c.t.Fatal(err)
+	}
+	c.ends[i] = end
+}
+
+type tripper func(*http.Request) (*http.Response, error)
+
+func (f tripper) RoundTrip(r *http.Request) (*http.Response, error) { return f(r) }
+
+func (c *council) remotes() (list []*Remote) {
+	for i := range c.ends {
+		list = append(list, NewRemote(frost.ID(i), tripper(func(r *http.Request) (*http.Response, error) {
+			if err := r.Context().Err(); err != nil {
+				return nil, err
+			}
+			answer := func() *http.Response {
+				w := httptest.NewRecorder()
+				c.ends[i].Handler().ServeHTTP(w, r)
+				return w.Result()
+			}
+			if c.intercept != nil {
+				return c.intercept(i, r.URL.Path, answer)
+			}
+			return answer(), nil
+		})))
+	}
+	return list
+}
+
+func (c *council) found() (*frost.Group, error) {
+	return Found(c.t.Context(), c.founding, c.remotes(), slog.New(slog.DiscardHandler))
+}
+
+// expectSame checks that every guardian holds a share of this group.
+func (c *council) expectSame(group *frost.Group) {
+	c.t.Helper()
+	for i, end := range c.ends {
+		if end.result == nil {
+			c.t.Fatalf("guardian %d holds no share", i)
+		}
+		if end.result.Group.Key() != group.Key() || end.result.Share.ID() != frost.ID(i) {
+			c.t.Errorf("guardian %d holds share %d of the key %s, the coordinator says %s", i, end.result.Share.ID(), end.result.Group.Key(), group.Key())
+		}
+		if public, _ := group.PublicShare(frost.ID(i)); public != end.result.Share.Public() {
+			c.t.Errorf("guardian %d: its share is not the group's", i)
+		}
+	}
+}
+
+func TestFound(t *testing.T) {
+	for _, size := range [][2]int{{1, 1}, {2, 3}, {3, 5}} {
+		c := newCouncil(t, size[0], size[1])
+		group, err := c.found()
+		if err != nil {
+			t.Fatalf("%v: %v", size, err)
+		}
+		c.expectSame(group)
+		again, err := c.found()
+		if err != nil || again.Key() != group.Key() {
+			t.Errorf("%v: founding again gives %v, %v; want the same key", size, again, err)
+		}
+	}
+}
+
+// TestFoundAfterACrash: the coordinator dies before the k-th message is sent or
+// after it is answered, for every k; a second call ends with one group that
+// all hold, and no key is given out before that.
+func TestFoundAfterACrash(t *testing.T) {
+	died := errors.New("the coordinator is dead")
+	for k := 0; ; k++ {
+		for _, answered := range []bool{false, true} {
+			c := newCouncil(t, 2, 3)
+			var mu sync.Mutex
+			n, dead := 0, false
+			c.intercept = func(_ int, _ string, answer func() *http.Response) (*http.Response, error) {
+				mu.Lock()
+				defer mu.Unlock()
+				if n++; dead || n <= k {
+					if dead {
+						return nil, died
+					}
+					return answer(), nil
+				}
+				dead = true
+				if answered {
+					answer()
+				}
+				return nil, died
+			}
+			group, err := c.found()
+			if err == nil {
+				if k < 12 {
+					t.Fatalf("founding took only %d messages", k)
+				}
+				c.expectSame(group)
+				return // k is beyond the last message
+			}
+			c.intercept = nil
+			for i := range c.ends {
+				c.restart(i) // and every guardian restarts too
+			}
+			if group, err = c.found(); err != nil {
+				t.Fatalf("after a crash at message %d (answered %v): %v", k, answered, err)
+			}
+			c.expectSame(group)
+		}
+	}
+}
+
+// TestFoundRefuses: one guardian goes wrong, no group is given out, and the
+// error says who.
+func TestFoundRefuses(t *testing.T) {
+	spoil := func(path string, change func(*keygenMessage)) func(*council) {
+		return func(c *council) {
+			c.intercept = func(id int, at string, answer func() *http.Response) (*http.Response, error) {
+				response := answer()
+				if id != 1 || at != path {
+					return response, nil
+				}
+				raw, _ := io.ReadAll(response.Body)
+				var m keygenMessage
+				if err := json.Unmarshal(raw, &m); err != nil {
+					return nil, err
+				}
+				change(&m)
+				raw, _ = json.Marshal(m)
+				response.Body = io.NopCloser(strings.NewReader(string(raw)))
+				return response, nil
+			}
+		}
+	}
+	for _, row := range []struct {
+		name  string
+		wrong func(*council)
+		said  string
+	}{
+		{"silent", func(c *council) {
+			c.intercept = func(id int, _ string, answer func() *http.Response) (*http.Response, error) {
+				if id == 1 {
+					return nil, errors.New("connection refused")
+				}
+				return answer(), nil
+			}
+		}, "guardian 1"},
+		{"another founding document", func(c *council) {
+			other := *c.founding
+			other.Name = "another bank"
+			end, err := NewGuardian(&other, c.hosts[1], c.disks[1])
+			if err != nil {
+				c.t.Fatal(err)
+			}
+			c.ends[1] = end
+		}, "guardian 1 has agreed to another founding document"},
+		{"rubbish in step one", spoil("/keygen/begin", func(m *keygenMessage) { clear(m.Message) }), "nonce"},
+		{"too short in step one", spoil("/keygen/begin", func(m *keygenMessage) { m.Message = m.Message[1:] }), "1"},
+		{"a wrong share in step one", spoil("/keygen/begin", func(m *keygenMessage) { m.Message[len(m.Message)-1] ^= 1 }), "1"},
+		{"a wrong signature in step two", spoil("/keygen/step2", func(m *keygenMessage) { m.Message[10] ^= 1 }), "participant 1"},
+		{"a wrong acknowledgement", spoil("/keygen/finalize", func(m *keygenMessage) { m.Message[10] ^= 1 }), "participant 1"},
+		{"a full disk", func(c *council) { c.disks[1].full = true }, errFull.Error()},
+	} {
+		t.Run(row.name, func(t *testing.T) {
+			c := newCouncil(t, 2, 3)
+			row.wrong(c)
+			group, err := c.found()
+			if err == nil || group != nil {
+				t.Fatalf("a group was given out: %v", group.Key())
+			}
+			if !strings.Contains(err.Error(), row.said) {
+				t.Errorf("the error does not say %q: %v", row.said, err)
+			}
+		})
+	}
+}
+
+// TestAdoptRefusesOthersData: recovery data of another group does not become
+// this guardian's, even when its host key took part.
+func TestAdoptRefusesOthersData(t *testing.T) {
+	c := newCouncil(t, 2, 3)
+	other := *c.founding
+	other.Threshold = 3
+	ends := slices.Clone(c.ends)
+	for i := range c.ends {
+		end, err := NewGuardian(&other, c.hosts[i], &disk{})
+		if err != nil {
+			t.Fatal(err)
+		}
+		c.ends[i] = end
+	}
+	if _, err := Found(t.Context(), &other, c.remotes(), slog.New(slog.DiscardHandler)); err != nil {
+		t.Fatal(err)
+	}
+	data := c.ends[0].result.RecoveryData
+	if _, err := ends[0].adopt(data); err == nil || ends[0].result != nil {
+		t.Errorf("the data of a 3-of-3 group was taken for a 2-of-3 one: %v", err)
+	}
+}
+
+// TestSigningNeedsAShare: before the key is made a guardian refuses to sign.
+func TestSigningNeedsAShare(t *testing.T) {
+	c := newCouncil(t, 2, 3)
+	r := c.remotes()[0]
+	if _, err := r.Commit(context.Background(), guardian.Proposal{}, struct{ commitRequest }{}.Request); err == nil {
+		t.Error("a guardian without a share gave nonces")
+	}
+}
