@@ -54,7 +54,9 @@ var (
 	bad    = slices.Concat(absent, liars, later)
 )
 
-func (b behaviour) mayLie() bool { return slices.Contains(liars, b) || slices.Contains(later[:4], b) }
+func (b behaviour) mayLie() bool {
+	return slices.Contains(liars, b) || b != crash && slices.Contains(later, b)
+}
 
 // An actor is a signer that behaves as it is told. What it sends and receives goes
 // through JSON, as over a network.

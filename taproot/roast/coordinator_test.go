@@ -64,6 +64,19 @@ func TestNoQuorumNamesEach(t *testing.T) {
 	}
 }
 
+// mustSign is sign with patient options, and its result judged.
+func (c *cast) mustSign() *roast.Result {
+	c.t.Helper()
+	result, err := c.sign(patient, time.Hour)
+	for _, complaint := range c.judge(result, err) {
+		c.t.Error(complaint)
+	}
+	if err != nil {
+		c.t.FailNow()
+	}
+	return result
+}
+
 // judge lists what is wrong with the result of a cast of which t are good.
 func (c *cast) judge(result *roast.Result, err error) (complaints []string) {
 	complain := func(format string, args ...any) { complaints = append(complaints, fmt.Sprintf(format, args...)) }
@@ -97,6 +110,7 @@ func (c *cast) judge(result *roast.Result, err error) (complaints []string) {
 		}
 	}
 	for id, err := range result.Failed {
+		// One that crashed is honest again, and had failed.
 		if a := c.actors[id]; slices.Contains(good, a.as) && !errors.Is(err, errBroken) {
 			complain("signer %d is %s and failed: %v", id, a.as, err)
 		}
@@ -162,12 +176,9 @@ func (c *cast) judgeBlame(b *roast.Blame) (complaints []string) {
 func TestAllLiarsOfASessionAreNamed(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCast(t, 4, 3, []behaviour{wrongOne, outOfRange, otherSession, honest, slow, slow, slow})
-		result, err := c.sign(patient, time.Hour)
-		for _, complaint := range c.judge(result, err) {
-			t.Error(complaint)
-		}
+		result := c.mustSign()
 		if len(result.Blamed) != 3 || result.Sessions != 2 {
-			t.Errorf("%d blamed after %d sessions, want 3 after 2: %v", len(result.Blamed), result.Sessions, result.Failed)
+			t.Fatalf("%d blamed after %d sessions, want 3 after 2: %v", len(result.Blamed), result.Sessions, result.Failed)
 		}
 		for i, want := range []int{2, 2, 0} { // the message it lied about
 			if b := result.Blamed[i]; b.Message != want || b.Session != 1 || b.Lie != roast.LieSignature {
@@ -182,10 +193,7 @@ func TestAllLiarsOfASessionAreNamed(t *testing.T) {
 func TestLiarBehindASilentSignerSpoilsNothingMore(t *testing.T) {
 	synctest.Test(t, func(t *testing.T) {
 		c := newCast(t, 3, 2, []behaviour{liesThenSilent, silentLater, honest, slow, slow})
-		result, err := c.sign(patient, time.Hour)
-		for _, complaint := range c.judge(result, err) {
-			t.Error(complaint)
-		}
+		result := c.mustSign()
 		if len(result.Blamed) != 1 || result.Sessions != 2 {
 			t.Errorf("blamed %v after %d sessions, want signer 0 after 2", result.Blamed, result.Sessions)
 		}
@@ -213,10 +221,7 @@ func TestTimeThatFailuresCost(t *testing.T) {
 			synctest.Test(t, func(t *testing.T) {
 				c := newCast(t, 7, 1, test.as)
 				start := time.Now()
-				result, err := c.sign(patient, time.Hour)
-				for _, complaint := range c.judge(result, err) {
-					t.Error(complaint)
-				}
+				result := c.mustSign()
 				if took := time.Since(start); took > test.most || result.Sessions > test.sessions {
 					t.Errorf("took %v and %d sessions, want at most %v and %d", took, result.Sessions, test.most, test.sessions)
 				}
