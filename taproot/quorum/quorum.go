@@ -41,6 +41,16 @@ func Deal(p taproot.Policy, noKeyPath bool, random io.Reader) (*Quorum, error) {
 	return q, nil
 }
 
+// FromShares joins a vault of scheme FROST with shares that a key generation has
+// made; shares[i] is guardian i's, nil where it is not at hand. The error wraps
+// taproot.ErrPolicy.
+func FromShares(v *taproot.Vault, group *frost.Group, shares []*frost.Share) (*Quorum, error) {
+	if p := v.Policy(); p.Scheme != taproot.FROST || p.GroupKey != group.Key() || len(shares) != p.Guardians {
+		return nil, fmt.Errorf("%w: %s with key %s is not of this group and its %d shares", taproot.ErrPolicy, p.Scheme, p.GroupKey, len(shares))
+	}
+	return &Quorum{vault: v, group: group, shares: shares}, nil
+}
+
 func (q *Quorum) dealKeys(p *taproot.Policy, noKeyPath bool, random io.Reader) error {
 	p.GuardianKeys = nil
 	for range p.Guardians {
