@@ -36,16 +36,16 @@ var ErrOutcomeUnknown = errors.New("chilldkg: the run may have succeeded for oth
 
 // What was found wrong, wrapped by the errors that name who is to blame.
 var (
-	ErrMalformed    = errors.New("chilldkg: malformed message")
-	ErrEcho         = errors.New("chilldkg: own contribution came back changed")
-	ErrNonce        = errors.New("chilldkg: invalid public nonce")
-	ErrCommitment   = errors.New("chilldkg: commitment to a zero secret")
-	ErrProof        = errors.New("chilldkg: invalid proof of possession")
-	ErrShare        = errors.New("chilldkg: the secret share does not match its public share")
-	ErrOwnShare     = errors.New("chilldkg: the share from myself to myself was changed")
-	ErrShareSum     = errors.New("chilldkg: the encrypted shares do not add up")
-	ErrPublicSum    = errors.New("chilldkg: the public shares do not add up")
-	ErrCertificate  = errors.New("chilldkg: invalid signature in the certificate")
+	ErrMalformed       = errors.New("chilldkg: malformed message")
+	ErrEcho            = errors.New("chilldkg: own contribution came back changed")
+	ErrNonce           = errors.New("chilldkg: invalid public nonce")
+	ErrCommitment      = errors.New("chilldkg: commitment to a zero secret")
+	ErrProof           = errors.New("chilldkg: invalid proof of possession")
+	ErrShare           = errors.New("chilldkg: the secret share does not match its public share")
+	ErrOwnShare        = errors.New("chilldkg: the share from myself to myself was changed")
+	ErrShareSum        = errors.New("chilldkg: the encrypted shares do not add up")
+	ErrPublicSum       = errors.New("chilldkg: the public shares do not add up")
+	ErrCertificate     = errors.New("chilldkg: invalid signature in the certificate")
 	ErrAcknowledgement = errors.New("chilldkg: invalid recovery acknowledgement")
 )
 
