@@ -106,16 +106,20 @@ func (w *town) sign(ctx context.Context, log slog.Handler, peers []guardian.Peer
 // checkSigned asserts that the signatures spend the vault's coins.
 func (w *town) checkSigned(t *testing.T, sigs [][]byte, err error) {
 	t.Helper()
+	if err == nil {
+		err = w.verify(sigs)
+	}
 	if err != nil {
 		t.Fatal(err)
 	}
+}
+
+func (w *town) verify(sigs [][]byte) error {
 	signed, err := taproot.AttachSignatures(w.built.Tx, sigs)
 	if err != nil {
-		t.Fatal(err)
+		return err
 	}
-	if err := taproot.VerifySpend(signed, w.built.Spent); err != nil {
-		t.Fatal(err)
-	}
+	return taproot.VerifySpend(signed, w.built.Spent)
 }
 
 func TestGuardiansSignASettlement(t *testing.T) {

@@ -55,19 +55,25 @@ func checkSilent(t *testing.T, a roast.Answer, err, want error) {
 
 // No nonce serves two signatures, whatever a coordinator asks for.
 func TestNoncesAreUsedOnce(t *testing.T) {
+	w := newTown(t)
+	t.Run("without round one", func(t *testing.T) {
+		s := roast.SignRequest{Request: w.request().Request, Session: 1, Signers: []frost.ID{0, 1, 2}, Nonces: make([]frost.AggregateNonce, 3)}
+		a, err := w.guardians[0].Sign(t.Context(), s)
+		checkSilent(t, a, err, roast.ErrNoNonces)
+	})
 	for _, tt := range []struct {
 		name string
 		// first is asked of guardian 0 before the right session.
-		first func(t *testing.T, w *town, s roast.SignRequest)
+		first func(t *testing.T, s roast.SignRequest)
 		want  error // of the right session, asked for after it
 	}{
-		{"once", func(*testing.T, *town, roast.SignRequest) {}, nil},
-		{"twice", func(t *testing.T, w *town, s roast.SignRequest) {
+		{"once", func(*testing.T, roast.SignRequest) {}, nil},
+		{"twice", func(t *testing.T, s roast.SignRequest) {
 			if a, err := w.guardians[0].Sign(t.Context(), s); err != nil || len(a.Signatures) != len(s.Nonces) {
 				t.Fatalf("%d signatures, %v", len(a.Signatures), err)
 			}
 		}, roast.ErrNoNonces},
-		{"in another session", func(t *testing.T, w *town, s roast.SignRequest) {
+		{"in another session", func(t *testing.T, s roast.SignRequest) {
 			other := s
 			other.Session++
 			other.Nonces = append([]frost.AggregateNonce{s.Nonces[1], s.Nonces[0]}, s.Nonces[2:]...)
@@ -75,9 +81,11 @@ func TestNoncesAreUsedOnce(t *testing.T) {
 				t.Fatalf("%d signatures, %v", len(a.Signatures), err)
 			}
 		}, roast.ErrNoNonces},
-		{"after newer ones", func(t *testing.T, w *town, _ roast.SignRequest) { w.session() }, roast.ErrNoNonces},
-		{"after a restart", func(_ *testing.T, w *town, _ roast.SignRequest) { w.seat() }, roast.ErrNoNonces},
-		{"after a settlement that replaces it", func(t *testing.T, w *town, s roast.SignRequest) {
+		{"after newer ones", func(*testing.T, roast.SignRequest) { w.session() }, roast.ErrNoNonces},
+		{"after a restart", func(*testing.T, roast.SignRequest) {
+			w.guardians[0] = w.guardian(w.config(w.Shares[0]))
+		}, roast.ErrNoNonces},
+		{"after the next settlement", func(*testing.T, roast.SignRequest) {
 			w.Mine(w.Sign(w.built))
 			w.Bury()
 			w.Withdraw(w.ann, 50_000, 1_000, audittest.Script("ann outside"))
@@ -85,27 +93,27 @@ func TestNoncesAreUsedOnce(t *testing.T) {
 			w.session()
 		}, roast.ErrNoNonces},
 		// What does not fit uses no nonce up.
-		{"after a wrong number of nonces", func(t *testing.T, w *town, s roast.SignRequest) {
+		{"after a wrong number of nonces", func(t *testing.T, s roast.SignRequest) {
 			s.Nonces = s.Nonces[1:]
 			a, err := w.guardians[0].Sign(t.Context(), s)
 			checkSilent(t, a, err, frost.ErrAggregateNonce)
 		}, nil},
-		{"after an impossible session", func(t *testing.T, w *town, s roast.SignRequest) {
+		{"after an impossible session", func(t *testing.T, s roast.SignRequest) {
 			s.Signers = []frost.ID{1, 2, 3}
 			a, err := w.guardians[0].Sign(t.Context(), s)
 			checkSilent(t, a, err, frost.ErrNotSigner)
 		}, nil},
-		{"after nonces that were never given", func(t *testing.T, w *town, s roast.SignRequest) {
+		{"after nonces that were never given", func(t *testing.T, s roast.SignRequest) {
 			s.Commitment[3] ^= 1
 			a, err := w.guardians[0].Sign(t.Context(), s)
 			checkSilent(t, a, err, roast.ErrNoNonces)
 		}, nil},
-		{"after an unknown request", func(t *testing.T, w *town, s roast.SignRequest) {
+		{"after an unknown request", func(t *testing.T, s roast.SignRequest) {
 			s.Request[3] ^= 1
 			a, err := w.guardians[0].Sign(t.Context(), s)
 			checkSilent(t, a, err, roast.ErrNoNonces)
 		}, nil},
-		{"after a refusal", func(t *testing.T, w *town, s roast.SignRequest) {
+		{"after a refusal", func(t *testing.T, s roast.SignRequest) {
 			p := w.proposal()
 			p.Tx = nil
 			_, err := w.guardians[0].Commit(t.Context(), p, w.request())
@@ -113,9 +121,8 @@ func TestNoncesAreUsedOnce(t *testing.T) {
 		}, nil},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
-			w := newTown(t)
 			s := w.session()
-			tt.first(t, w, s)
+			tt.first(t, s)
 			a, err := w.guardians[0].Sign(t.Context(), s)
 			switch {
 			case tt.want != nil:
@@ -125,14 +132,7 @@ func TestNoncesAreUsedOnce(t *testing.T) {
 			}
 		})
 	}
-	t.Run("without round one", func(t *testing.T) {
-		w := newTown(t)
-		s := roast.SignRequest{Request: w.request().Request, Session: 1, Signers: []frost.ID{0, 1, 2}, Nonces: make([]frost.AggregateNonce, 3)}
-		a, err := w.guardians[0].Sign(t.Context(), s)
-		checkSilent(t, a, err, roast.ErrNoNonces)
-	})
 	t.Run("fresh in every round", func(t *testing.T) {
-		w := newTown(t)
 		seen := make(map[frost.PublicNonce]bool)
 		look := func(nonces []frost.PublicNonce) {
 			if len(nonces) != len(w.built.Tx.TxIn) {
