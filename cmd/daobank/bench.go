@@ -36,8 +36,8 @@ func atMost(name string, value float64, unit string, limit float64) benchTarget 
 	return benchTarget{Name: name, Value: value, Unit: unit, AtMost: &limit, Met: value <= limit}
 }
 
-// A benchClock times steps, each right after one btcec verification, so that
-// both see the same state of the machine.
+// A benchClock times steps, each right after btcec verifications that take about
+// as long: whatever else the machine does at the time then slows both alike.
 type benchClock struct {
 	key       *btcec.PublicKey
 	signature *schnorr.Signature
@@ -69,25 +69,47 @@ func (c *benchClock) verify() time.Duration {
 	return elapsed
 }
 
-// benchSamples are the times of one step and of the verification before each.
-type benchSamples struct{ steps, units []time.Duration }
+// unitMax bounds how long a step's verifications may take.
+const unitMax = 20 * time.Millisecond
+
+// unit is the mean time of verifications that take some duration in all, at
+// least of one.
+func (c *benchClock) unit(duration time.Duration) time.Duration {
+	var total time.Duration
+	count := 0
+	for count == 0 || total < min(duration, unitMax) {
+		total += c.verify()
+		count++
+	}
+	return total / time.Duration(count)
+}
+
+// benchSamples are the times of one step, and each as a multiple of the
+// verifications before it.
+type benchSamples struct {
+	steps     []time.Duration
+	multiples []float64
+}
 
 // time runs f once and adds the sample.
 func (c *benchClock) time(s *benchSamples, f func() error) error {
-	unit := c.verify()
+	var expected time.Duration
+	if len(s.steps) > 0 {
+		expected = s.steps[len(s.steps)-1]
+	}
+	unit := c.unit(expected)
 	began := time.Now()
 	err := f()
 	elapsed := time.Since(began)
-	s.add(elapsed, unit)
+	s.add(elapsed, float64(elapsed)/float64(unit))
 	return err
 }
 
-func (s *benchSamples) add(step, unit time.Duration) {
-	s.steps, s.units = append(s.steps, step), append(s.units, unit)
+func (s *benchSamples) add(step time.Duration, multiple float64) {
+	s.steps, s.multiples = append(s.steps, step), append(s.multiples, multiple)
 }
 
-// benchFigure is a step's cost: the median of its samples, and that as a
-// multiple of the median of the verifications between them.
+// benchFigure is a step's cost: the medians of its samples.
 type benchFigure struct {
 	Microseconds  float64 `json:"us"`
 	Verifications float64 `json:"verifications"`
@@ -97,12 +119,12 @@ func (s *benchSamples) figure() benchFigure {
 	if len(s.steps) == 0 {
 		return benchFigure{}
 	}
-	step, unit := median(s.steps), median(s.units)
-	return benchFigure{Microseconds: microseconds(step), Verifications: float64(step) / float64(unit)}
+	return benchFigure{Microseconds: microseconds(median(s.steps)), Verifications: median(s.multiples)}
 }
 
-func median(d []time.Duration) time.Duration {
-	sorted := slices.Sorted(slices.Values(d))
+// median is of at least one value.
+func median[T time.Duration | float64](values []T) T {
+	sorted := slices.Sorted(slices.Values(values))
 	middle := len(sorted) / 2
 	if len(sorted)%2 == 1 {
 		return sorted[middle]

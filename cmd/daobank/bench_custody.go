@@ -29,8 +29,10 @@ var custodySections = []func(context.Context, *custodyBench) ([]benchTarget, err
 }
 
 type custodyOptions struct {
-	SVG string
-	Max int // largest group
+	Sizes [][2]int // groups, t of n
+	Joins []int    // DAOs that a member joins, in members
+	Max   int      // largest group
+	SVG   string   // file; empty draws nothing
 }
 
 // custodyBench is a run and its result, which --json prints.
@@ -55,7 +57,7 @@ type benchMachine struct {
 }
 
 func newBenchCustodyCommand() *cobra.Command {
-	var o custodyOptions
+	o := custodyOptions{Sizes: custodySizes, Joins: joinSizes}
 	asJSON := false
 	cmd := &cobra.Command{
 		Use:   "custody",
@@ -121,7 +123,7 @@ func runCustodyBench(ctx context.Context, o custodyOptions, progress io.Writer) 
 // measureSchemes fills in a row for each scheme and size.
 func measureSchemes(ctx context.Context, b *custodyBench) ([]benchTarget, error) {
 	var targets []benchTarget
-	for _, size := range custodySizes {
+	for _, size := range b.options.Sizes {
 		if size[1] > b.options.Max {
 			continue
 		}

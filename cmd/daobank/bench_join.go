@@ -38,24 +38,25 @@ func measureJoining(ctx context.Context, b *custodyBench) ([]benchTarget, error)
 	if err != nil {
 		return nil, err
 	}
-	largest := joinSizes[len(joinSizes)-1]
+	sizes := b.options.Joins
+	largest := sizes[len(sizes)-1]
 	b.say("opening the accounts of %d members", largest)
 	scripts, err := q.Vault().Scripts(taproot.Change, 0, uint32(largest)) // their keys serve as members' keys
 	if err != nil {
 		return nil, err
 	}
-	books := make([]*ledger.State, len(joinSizes))
-	for i, members := range joinSizes {
+	books := make([]*ledger.State, len(sizes))
+	for i, members := range sizes {
 		if books[i], err = booksOf(ctx, scripts[:members]); err != nil {
 			return nil, err
 		}
 	}
-	samples := make([]joinTimes, len(joinSizes))
+	samples := make([]joinTimes, len(sizes))
 	for range joinSamples {
 		if err := ctx.Err(); err != nil {
 			return nil, err
 		}
-		for i, members := range joinSizes {
+		for i, members := range sizes {
 			if members < joinSamples {
 				if books[i], err = booksOf(ctx, scripts[:members]); err != nil {
 					return nil, err
@@ -66,7 +67,7 @@ func measureJoining(ctx context.Context, b *custodyBench) ([]benchTarget, error)
 			}
 		}
 	}
-	for i, members := range joinSizes {
+	for i, members := range sizes {
 		b.Joining = append(b.Joining, samples[i].figures(members))
 	}
 	small, large := b.Joining[0], b.Joining[len(b.Joining)-1]
@@ -144,7 +145,8 @@ func (b *custodyBench) joinOnce(state *ledger.State, policy taproot.Policy, t *j
 		return err
 	}
 	last := len(t.join.steps) - 1
-	t.open.add(opened, t.join.units[last])
-	t.address.add(t.join.steps[last]-opened, t.join.units[last])
+	share := float64(opened) / float64(t.join.steps[last])
+	t.open.add(opened, t.join.multiples[last]*share)
+	t.address.add(t.join.steps[last]-opened, t.join.multiples[last]*(1-share))
 	return nil
 }

@@ -69,16 +69,15 @@ func (b *custodyBench) generateFrost(ctx context.Context, row *schemeFigures) (*
 			return nil, err
 		}
 		timed := min(row.Guardians, benchRounds)
-		costs := make([]time.Duration, timed)
-		units := make([]time.Duration, timed)
+		costs, multiples := make([]time.Duration, timed), make([]float64, timed)
 		for _, step := range []func(int) error{run.step1, run.step2, run.finalize, run.acknowledge} {
+			var one benchSamples
 			for i := range timed {
-				var one benchSamples
 				if err := b.clock.time(&one, func() error { return step(i) }); err != nil {
 					return nil, err
 				}
-				costs[i] += one.steps[0]
-				units[i] += one.units[0] / 4 // mean of the four steps' verifications
+				costs[i] += one.steps[i]
+				multiples[i] += one.multiples[i]
 			}
 			if err := untimed(ctx, timed, row.Guardians, step); err != nil {
 				return nil, err
@@ -87,7 +86,9 @@ func (b *custodyBench) generateFrost(ctx context.Context, row *schemeFigures) (*
 				return nil, err
 			}
 		}
-		samples.steps, samples.units = append(samples.steps, costs...), append(samples.units, units...)
+		for i := range timed {
+			samples.add(costs[i], multiples[i])
+		}
 	}
 	row.KeyGeneration, row.KeyGenerationBytes = samples.figure(), run.bytes
 	return run.quorum()

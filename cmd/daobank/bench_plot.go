@@ -14,17 +14,22 @@ import (
 	"gonum.org/v1/plot/vg/vgsvg"
 )
 
-// schemeStyles are told apart by colour (Okabe and Ito's, which colour-blind
-// readers can) and by shape.
-var schemeStyles = []struct {
+// schemeStyle is how a scheme is drawn.
+type schemeStyle struct {
 	scheme string
 	color  color.Color
 	shape  draw.GlyphDrawer
-}{
-	{"frost", color.RGBA{R: 0, G: 114, B: 178, A: 255}, draw.CircleGlyph{}},
-	{"musig2", color.RGBA{R: 213, G: 94, B: 0, A: 255}, draw.BoxGlyph{}},
-	{"musig2_leaves", color.RGBA{R: 0, G: 158, B: 115, A: 255}, draw.PyramidGlyph{}},
-	{"checksigadd", color.RGBA{R: 204, G: 121, B: 167, A: 255}, draw.CrossGlyph{}},
+	radius vg.Length // points
+}
+
+// schemeStyles are told apart by colour (Okabe and Ito's, which colour-blind
+// readers can) and by shape. Later ones are drawn over earlier ones: the key
+// path weighs the same in FROST and in MuSig2.
+var schemeStyles = []schemeStyle{
+	{"checksigadd", color.RGBA{R: 204, G: 121, B: 167, A: 255}, draw.CrossGlyph{}, 3},
+	{"musig2_leaves", color.RGBA{R: 0, G: 158, B: 115, A: 255}, draw.PyramidGlyph{}, 3},
+	{"musig2", color.RGBA{R: 213, G: 94, B: 0, A: 255}, draw.BoxGlyph{}, 3.5},
+	{"frost", color.RGBA{R: 0, G: 114, B: 178, A: 255}, draw.CircleGlyph{}, 2.2},
 }
 
 // schemePanels are the parts of the drawing with guardians along the x axis.
@@ -33,11 +38,14 @@ var schemePanels = []struct {
 	value    func(schemeFigures) float64
 }{
 	{"Key generation, one guardian", "time (ms)", func(f schemeFigures) float64 { return f.KeyGeneration.Microseconds / 1000 }},
-	{"Round 2, one guardian, session values cached", "time (btcec verifications)", func(f schemeFigures) float64 { return f.Round2.Verifications }},
-	{"Aggregation and final verification", "time (btcec verifications)", func(f schemeFigures) float64 { return f.Aggregate.Verifications }},
+	{"Round 2, one guardian, session values cached", "btcec verifications", func(f schemeFigures) float64 { return f.Round2.Verifications }},
+	{"Aggregation and final verification", "btcec verifications", func(f schemeFigures) float64 { return f.Aggregate.Verifications }},
 	{"Spend of one coin to one P2TR output", "size (vB)", func(f schemeFigures) float64 { return float64(f.VBytes) }},
 	{"Exchanged for one signature, all parties", "traffic (kB)", func(f schemeFigures) float64 { return float64(f.SigningBytes) / 1000 }},
 }
+
+// legendPanel is the one with room for the legend.
+const legendPanel = 2
 
 const (
 	panelWidth  = 12 * vg.Centimeter
@@ -45,12 +53,24 @@ const (
 	panelGap    = 6 * vg.Millimeter
 )
 
-// draw writes the figures as SVG: two columns of panels.
+// draw writes the figures as SVG.
 func (b *custodyBench) draw(out io.Writer) error {
+	const columns = 2
+	rows := (len(schemePanels) + 1 + columns - 1) / columns
+	canvas := vgsvg.New(columns*panelWidth, vg.Length(rows)*panelHeight)
+	if err := b.drawPanels(canvas, rows, columns); err != nil {
+		return err
+	}
+	_, err := canvas.WriteTo(out)
+	return err
+}
+
+// drawPanels fills a canvas with the panels of all schemes and that of joining.
+func (b *custodyBench) drawPanels(canvas vg.CanvasSizer, rows, columns int) error {
 	var panels []*plot.Plot
 	for i, panel := range schemePanels {
-		p := newPanel(panel.title, "guardians n", panel.y, guardianTicks())
-		if err := b.addSchemes(p, panel.value, i == 0); err != nil {
+		p := newPanel(panel.title, "guardians n", panel.y, guardianTicks(b.options.Sizes))
+		if err := b.addSchemes(p, panel.value, i == legendPanel); err != nil {
 			return fmt.Errorf("%s: %w", panel.title, err)
 		}
 		panels = append(panels, p)
@@ -61,21 +81,12 @@ func (b *custodyBench) draw(out io.Writer) error {
 	}
 	panels = append(panels, joining)
 
-	const columns = 2
-	grid := make([][]*plot.Plot, (len(panels)+columns-1)/columns)
-	for i, p := range panels {
-		grid[i/columns] = append(grid[i/columns], p)
-	}
-	canvas := vgsvg.New(columns*panelWidth, vg.Length(len(grid))*panelHeight)
-	tiles := draw.Tiles{Rows: len(grid), Cols: columns, PadX: panelGap, PadY: panelGap,
+	tiles := draw.Tiles{Rows: rows, Cols: columns, PadX: panelGap, PadY: panelGap,
 		PadTop: panelGap, PadBottom: panelGap, PadLeft: panelGap, PadRight: panelGap}
-	for row, canvases := range plot.Align(grid, tiles, draw.New(canvas)) {
-		for column, c := range canvases {
-			grid[row][column].Draw(c)
-		}
+	for i, p := range panels {
+		p.Draw(tiles.At(draw.New(canvas), i%columns, i/columns))
 	}
-	_, err = canvas.WriteTo(out)
-	return err
+	return nil
 }
 
 // newPanel has logarithmic axes: groups and costs span powers of ten.
@@ -102,7 +113,7 @@ func (b *custodyBench) addSchemes(p *plot.Plot, value func(schemeFigures) float6
 		if len(points) == 0 {
 			continue
 		}
-		if err := addLine(p, points, style.color, style.shape, style.scheme, legend); err != nil {
+		if err := addLine(p, points, style, legend); err != nil {
 			return err
 		}
 	}
@@ -117,7 +128,7 @@ func (b *custodyBench) joiningPanel() (*plot.Plot, error) {
 	for i, row := range b.Joining {
 		points[i] = plotter.XY{X: float64(row.Members), Y: row.Join.Microseconds}
 	}
-	if err := addLine(p, points, schemeStyles[0].color, schemeStyles[0].shape, "", false); err != nil {
+	if err := addLine(p, points, schemeStyles[len(schemeStyles)-1], false); err != nil {
 		return nil, err
 	}
 	widen(p)
@@ -126,16 +137,16 @@ func (b *custodyBench) joiningPanel() (*plot.Plot, error) {
 	return p, nil
 }
 
-func addLine(p *plot.Plot, points plotter.XYs, c color.Color, shape draw.GlyphDrawer, name string, legend bool) error {
+func addLine(p *plot.Plot, points plotter.XYs, style schemeStyle, legend bool) error {
 	line, glyphs, err := plotter.NewLinePoints(points)
 	if err != nil {
 		return err
 	}
-	line.Color, line.Width = c, vg.Points(1)
-	glyphs.Color, glyphs.Shape, glyphs.Radius = c, shape, vg.Points(2.5)
+	line.Color, line.Width = style.color, vg.Points(1)
+	glyphs.Color, glyphs.Shape, glyphs.Radius = style.color, style.shape, style.radius
 	p.Add(line, glyphs)
 	if legend {
-		p.Legend.Add(name, line, glyphs)
+		p.Legend.Add(style.scheme, line, glyphs)
 	}
 	return nil
 }
@@ -146,13 +157,17 @@ func widen(p *plot.Plot) {
 	p.Y.Min, p.Y.Max = p.Y.Min/1.5, p.Y.Max*1.5
 }
 
-// guardianTicks mark the measured sizes that have room for a number.
-func guardianTicks() plot.Ticker {
+// guardianTicks mark the measured sizes, with a number where the next does not
+// touch it.
+func guardianTicks(sizes [][2]int) plot.Ticker {
 	var ticks plot.ConstantTicks
-	for _, size := range custodySizes {
-		ticks = append(ticks, plot.Tick{Value: float64(size[1]), Label: strconv.Itoa(size[1])})
+	for i, size := range sizes {
+		tick := plot.Tick{Value: float64(size[1])}
+		if i == len(sizes)-1 || 3*sizes[i+1][1] > 4*size[1] {
+			tick.Label = strconv.Itoa(size[1])
+		}
+		ticks = append(ticks, tick)
 	}
-	ticks[len(ticks)-2].Label = "" // 100 and 128 would touch
 	return ticks
 }
 
@@ -178,16 +193,16 @@ func (decadeTicks) Ticks(low, high float64) []plot.Tick {
 	return ticks
 }
 
-// tickLabel groups the digits of large numbers.
+// tickLabel writes thousands as k and millions as M.
 func tickLabel(v float64) string {
-	text := strconv.FormatFloat(v, 'f', -1, 64)
-	if v < 1000 {
-		return text
+	unit := ""
+	switch {
+	case v >= 1e6:
+		v, unit = v/1e6, " M"
+	case v >= 1e3:
+		v, unit = v/1e3, " k"
 	}
-	for i := len(text) - 3; i > 0; i -= 3 {
-		text = text[:i] + "," + text[i:]
-	}
-	return text
+	return strconv.FormatFloat(v, 'g', 4, 64) + unit
 }
 
 var _ plot.Ticker = decadeTicks{}
