@@ -47,13 +47,18 @@ func (f *faulty) Sign(ctx context.Context, request roast.SignRequest) (roast.Ans
 	return f.sign(ctx, answer)
 }
 
-// steady is a guardian that takes a moment. Beside it a faulty one is always
-// among the first, so that it does harm.
+// steady is a guardian that takes a moment for each answer. Beside it the faulty
+// ones are always the first, so that they do harm and are found out.
 type steady struct{ guardian.Peer }
 
 func (s steady) Commit(ctx context.Context, p guardian.Proposal, request roast.CommitRequest) ([]frost.PublicNonce, error) {
 	time.Sleep(time.Millisecond)
 	return s.Peer.Commit(ctx, p, request)
+}
+
+func (s steady) Sign(ctx context.Context, request roast.SignRequest) (roast.Answer, error) {
+	time.Sleep(time.Millisecond)
+	return s.Peer.Sign(ctx, request)
 }
 
 var (
