@@ -28,8 +28,9 @@ type Signed struct {
 // Memory is all that a guardian has ever agreed to sign, one JSON object a
 // line, on disk before any signature leaves. It is not safe for concurrent use.
 type Memory struct {
-	file *os.File // nil keeps it in memory only
-	list []Signed
+	file   *os.File // nil keeps it in memory only
+	list   []Signed
+	broken error // why nothing more is written
 }
 
 // OpenMemory reads a guardian's memory, or begins a new one. A last line that a
@@ -123,22 +124,35 @@ func spendsAll(inputs, others []ledger.OutPoint) bool {
 }
 
 // Remember writes a settlement down. It is on disk when Remember returns nil.
+// After an error nothing more is remembered until the memory is opened anew.
 func (m *Memory) Remember(s Signed) error {
 	if slices.ContainsFunc(m.list, func(old Signed) bool { return old.Settlement == s.Settlement && old.TxID == s.TxID }) {
 		return nil
 	}
 	if m.file != nil {
-		line, err := json.Marshal(s)
-		if err != nil {
+		if err := m.write(s); err != nil {
 			return err
-		}
-		if _, err := m.file.Write(append(line, '\n')); err != nil {
-			return fmt.Errorf("write the guardian's memory: %w", err)
-		}
-		if err := m.file.Sync(); err != nil {
-			return fmt.Errorf("write the guardian's memory: %w", err)
 		}
 	}
 	m.list = append(m.list, s)
 	return nil
+}
+
+// write appends a line. What a failed write has left of one is removed by
+// OpenMemory; a line behind it would be unreadable, so none is written until then.
+func (m *Memory) write(s Signed) error {
+	if m.broken != nil {
+		return m.broken
+	}
+	line, err := json.Marshal(s)
+	if err != nil {
+		return err
+	}
+	if _, err = m.file.Write(append(line, '\n')); err == nil {
+		err = m.file.Sync()
+	}
+	if err != nil {
+		m.broken = fmt.Errorf("write the guardian's memory: %w", err)
+	}
+	return m.broken
 }

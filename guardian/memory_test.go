@@ -106,3 +106,43 @@ func TestMemorySurvives(t *testing.T) {
 		t.Errorf("a damaged memory was opened: %v", err)
 	}
 }
+
+// TestMemoryBreaks: what a failed write has left is never written behind, not
+// even when the disk has room again, so that the next start can read it all.
+func TestMemoryBreaks(t *testing.T) {
+	path := filepath.Join(t.TempDir(), "signed")
+	m, err := OpenMemory(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer m.Close()
+	if err := m.Remember(signedAt(1, 'a', 0, 10, 1)); err != nil {
+		t.Fatal(err)
+	}
+	disk := m.file
+	if m.file, err = os.Open(path); err != nil { // for reading only: writes fail
+		t.Fatal(err)
+	}
+	if err := m.Remember(signedAt(2, 'b', 0, 10, 2)); err == nil {
+		t.Error("it is remembered and not on disk")
+	}
+	if _, err := disk.WriteString(`{"settlement":2,"tx`); err != nil {
+		t.Fatal(err)
+	}
+	m.file.Close()
+	m.file = disk
+	if err := m.Remember(signedAt(3, 'c', 0, 10, 3)); err == nil {
+		t.Error("it goes on after half a line")
+	}
+	if err := m.Remember(signedAt(1, 'a', 1, 10, 1)); err != nil {
+		t.Errorf("what was on disk before: %v", err)
+	}
+	again, err := OpenMemory(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	defer again.Close()
+	if err := again.Remember(signedAt(2, 'b', 0, 10, 2)); err != nil || len(again.list) != 2 {
+		t.Errorf("after a restart %d are remembered, %v", len(again.list), err)
+	}
+}
