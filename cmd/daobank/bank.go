@@ -7,6 +7,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"os"
 	"path/filepath"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/daobank/daobank/bitcoind"
 	"github.com/daobank/daobank/clearing"
 	"github.com/daobank/daobank/guardian"
+	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/ledger/postgres"
 	"github.com/daobank/daobank/ledger/postgres/cluster"
 	"github.com/daobank/daobank/settlement"
@@ -54,6 +56,8 @@ type bank struct {
 	guardians []*guardian.Guardian
 	vault     *taproot.Vault
 	log       *slog.Logger
+
+	databaseEnded <-chan struct{} // nil when the database is not this process's to watch
 }
 
 // serve runs the bank until ctx ends or a part of it must stop.
@@ -61,16 +65,25 @@ func serve(ctx context.Context, o *serveOptions) error {
 	if err := o.validate(); err != nil {
 		return err
 	}
-	url, stop, err := database(ctx, o)
+	// The node first: it takes a moment to ask, a database takes longer to start.
+	node, err := bitcoind.Dial(ctx, o.Node)
+	if err != nil {
+		return fmt.Errorf("bitcoin node: %w", err)
+	}
+	if err := os.MkdirAll(o.Data, 0o755); err != nil { // open: PostgreSQL may run as another user
+		return fmt.Errorf("data directory: %w", err)
+	}
+	url, ended, stop, err := database(ctx, o)
 	if err != nil {
 		return err
 	}
 	defer stop()
-	b, err := openBank(ctx, o, url)
+	b, err := openBank(ctx, o, node, url)
 	if err != nil {
 		return err
 	}
 	defer b.store.Close()
+	b.databaseEnded = ended
 	listener, err := net.Listen("tcp", o.Listen)
 	if err != nil {
 		return fmt.Errorf("listen for the API: %w", err)
@@ -78,36 +91,27 @@ func serve(ctx context.Context, o *serveOptions) error {
 	return b.run(ctx, listener, o.Ready)
 }
 
-// database is the URL of the bank's database and a function that stops what was
-// started for it.
-func database(ctx context.Context, o *serveOptions) (url string, stop func(), err error) {
+// database is the URL of the bank's database, a channel that closes if a server
+// started for it ends, and a function that stops that server.
+func database(ctx context.Context, o *serveOptions) (url string, ended <-chan struct{}, stop func(), err error) {
 	if o.Postgres != "" {
-		return o.Postgres, func() {}, nil
+		return o.Postgres, nil, func() {}, nil
 	}
 	c, err := cluster.Open(ctx, cluster.WithDir(filepath.Join(o.Data, "postgres")))
 	if err != nil {
-		return "", nil, err
+		return "", nil, nil, err
 	}
 	o.Log.Info("database", "postgres", c.Info())
 	url, err = c.CreateDatabase(ctx, "daobank")
-	if err != nil {
+	if err != nil && !errors.Is(err, cluster.ErrDatabaseExists) {
 		c.Close()
-		return "", nil, err
+		return "", nil, nil, err
 	}
-	return url, func() { c.Close() }, nil
+	return url, c.Ended(), func() { c.Close() }, nil
 }
 
-func openBank(ctx context.Context, o *serveOptions, url string) (_ *bank, err error) {
-	b := &bank{log: o.Log}
-	if b.node, err = bitcoind.Dial(ctx, o.Node); err != nil {
-		return nil, fmt.Errorf("bitcoin node: %w", err)
-	}
-	if b.dir, err = openBankDir(ctx, o.Data, b.node, o.Founding, o.Log); err != nil {
-		return nil, err
-	}
-	if b.vault, err = taproot.NewVault(b.dir.Policy); err != nil {
-		return nil, err
-	}
+func openBank(ctx context.Context, o *serveOptions, node *bitcoind.Client, url string) (_ *bank, err error) {
+	b := &bank{node: node, log: o.Log}
 	if b.store, err = postgres.Open(ctx, url); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
@@ -116,6 +120,12 @@ func openBank(ctx context.Context, o *serveOptions, url string) (_ *bank, err er
 			b.store.Close()
 		}
 	}()
+	if b.dir, err = openBankDir(ctx, o.Data, b.node, o.Founding, o.Log); err != nil {
+		return nil, err
+	}
+	if b.vault, err = taproot.NewVault(b.dir.Policy); err != nil {
+		return nil, err
+	}
 	if err = b.store.Create(ctx, b.dir.Charter); err != nil {
 		return nil, err
 	}
@@ -153,9 +163,16 @@ func (b *bank) openGuardians() (settlement.Signer, error) {
 	return guardian.NewQuorum(group, signers, b.log), nil
 }
 
+// errDatabaseEnded says that the PostgreSQL in the data directory is gone.
+var errDatabaseEnded = errors.New("the bank's own PostgreSQL has ended: start serve again, which starts it too")
+
 // run serves until ctx ends or a part fails, then stops in order: no new
 // requests, what was accepted is answered, the engine closes.
 func (b *bank) run(ctx context.Context, listener net.Listener, ready func(string)) error {
+	treasury, err := b.vault.Address(taproot.Deposit, ledger.Treasury.Index())
+	if err != nil {
+		return err
+	}
 	server := api.NewServer(listener.Addr().String(), api.NewHandler(api.Config{
 		Clearing: b.engine, Desk: b.desk, Journal: b.store, Vault: b.vault,
 		Charter: b.dir.Charter, Ready: b.ready, Log: b.log,
@@ -170,12 +187,21 @@ func (b *bank) run(ctx context.Context, listener net.Listener, ready func(string
 	group.Go(func() error { return b.desk.Run(ctx) })
 	group.Go(func() error { return b.follow(ctx) })
 	group.Go(func() error { return b.stop(ctx, server) })
+	group.Go(func() error {
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-b.databaseEnded:
+			return errDatabaseEnded
+		}
+	})
 	url := "http://" + listener.Addr().String()
+	b.log.Info("the treasury pays the miner for the bank's own part of a settlement: keep some coins in it", "deposit", treasury)
 	b.log.Info("the bank is open", "name", b.dir.Charter.Name, "api", url)
 	if ready != nil {
 		ready(url)
 	}
-	err := group.Wait()
+	err = group.Wait()
 	if errors.Is(err, context.Canceled) {
 		return b.engine.Err()
 	}

@@ -11,6 +11,9 @@ import (
 	"github.com/daobank/daobank/settlement"
 )
 
+// defaultListen is where the API answers unless it is told otherwise.
+const defaultListen = "127.0.0.1:7070"
+
 func newServeCommand() *cobra.Command {
 	o := &serveOptions{Policy: settlement.DefaultPolicy(), Founding: defaultFounding()}
 	var verbose bool
@@ -22,6 +25,10 @@ func newServeCommand() *cobra.Command {
 The data directory holds the operator's key and, in this version, the guardians'
 shares, dealt inside this process: serve therefore founds a bank on regtest only.
 When the directory is empty, serve founds a new bank in it.
+
+The treasury pays the miner for the bank's own part of each settlement: deposit
+some coins at its address, which serve logs when it starts, or no withdrawal is
+paid.
 
 The process stops, with status 1, whenever it cannot know whether a batch of
 payments was stored. Start it again: it reloads the truth from the database, and
@@ -47,7 +54,7 @@ members send what was not answered once more. Nothing is lost or done twice.`,
 	}
 	f := cmd.Flags()
 	f.StringVar(&o.Data, "data", envOr("DAOBANK_DATA", ""), "directory of the bank's keys and settings (env DAOBANK_DATA)")
-	f.StringVar(&o.Listen, "listen", envOr("DAOBANK_LISTEN", "127.0.0.1:7070"), "address of the HTTP API (env DAOBANK_LISTEN)")
+	f.StringVar(&o.Listen, "listen", envOr("DAOBANK_LISTEN", defaultListen), "address of the HTTP API (env DAOBANK_LISTEN)")
 	f.StringVar(&o.Postgres, "postgres", envOr("DAOBANK_POSTGRES", ""), "URL of the database; empty starts a private PostgreSQL in the data directory (env DAOBANK_POSTGRES)")
 	f.StringVar(&o.Node.URL, "bitcoind", envOr("DAOBANK_BITCOIND", ""), "URL of the Bitcoin node's RPC (env DAOBANK_BITCOIND)")
 	f.StringVar(&o.Node.User, "bitcoind-user", envOr("DAOBANK_BITCOIND_USER", ""), "RPC user (env DAOBANK_BITCOIND_USER)")
@@ -59,5 +66,6 @@ members send what was not answered once more. Nothing is lost or done twice.`,
 	f.Int64Var(&o.Policy.FeeRateFallback, "fee-rate-fallback", o.Policy.FeeRateFallback, "fee rate when the node has no estimate, in sat per 1,000 vbytes")
 	f.DurationVar(&o.Policy.Poll, "poll", o.Policy.Poll, "how often the node is asked for a new block")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log more")
+	cmd.AddCommand(newServeReadyCommand())
 	return cmd
 }
