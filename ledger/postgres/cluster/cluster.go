@@ -33,6 +33,7 @@ type Cluster struct {
 type server interface {
 	url(database string) string
 	describe() string
+	ended() <-chan struct{} // nil when nobody here can know
 	kill() error
 	restart(context.Context) error
 	close() error
@@ -132,6 +133,10 @@ func (c *Cluster) Restart(ctx context.Context) error { return c.server.restart(c
 
 // Close stops a server that Open started, and removes it if it was temporary. It may be called twice.
 func (c *Cluster) Close() error { return c.server.close() }
+
+// Ended is closed when the private server that runs now has ended, whoever ended it. For a server in Docker or one
+// that somebody else runs it is nil, which is never ready.
+func (c *Cluster) Ended() <-chan struct{} { return c.server.ended() }
 
 // CreateDatabase creates an empty database and returns its URL. The URL is valid also with [ErrDatabaseExists].
 func (c *Cluster) CreateDatabase(ctx context.Context, name string) (string, error) {

@@ -240,6 +240,8 @@ func (s *container) describe() string {
 	return fmt.Sprintf("PostgreSQL %s, Docker container %s of image %s", s.version, s.id[:12], s.image)
 }
 
+func (s *container) ended() <-chan struct{} { return nil }
+
 func (s *container) kill() error {
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()

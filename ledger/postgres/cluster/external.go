@@ -42,6 +42,8 @@ func (s *external) describe() string {
 	return fmt.Sprintf("PostgreSQL %s, the server at %s (from DAOBANK_POSTGRES)", s.version, s.address.Redacted())
 }
 
+func (s *external) ended() <-chan struct{} { return nil }
+
 func (s *external) kill() error { return fmt.Errorf("cluster: kill: %w", ErrNotOurs) }
 func (s *external) restart(context.Context) error {
 	return fmt.Errorf("cluster: restart: %w", ErrNotOurs)

@@ -57,6 +57,8 @@ func (s *private) stop(signal syscall.Signal) error {
 	}
 }
 
+func (s *private) ended() <-chan struct{} { return s.exited }
+
 // kill ends the server and its processes by SIGKILL. The server is halted first, so that it cannot start another
 // process in between; the processes would end by themselves a little later, but a crash does not wait.
 func (s *private) kill() error {
