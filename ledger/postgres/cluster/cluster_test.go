@@ -148,9 +148,16 @@ func TestCommittedDataSurvivesKill(t *testing.T) {
 	query[int](t, url, "CREATE TABLE kept (n int); SELECT 1")
 	for round := 1; round <= 3; round++ {
 		query[int](t, url, "INSERT INTO kept VALUES (1) RETURNING n")
+		ended := c.Ended()
+		select {
+		case <-ended:
+			t.Fatal("Ended is closed while the server answers")
+		default:
+		}
 		if err := c.Kill(); err != nil {
 			t.Fatal(err)
 		}
+		<-ended
 		if conn, err := pgx.Connect(t.Context(), url); err == nil {
 			closeConn(conn)
 			t.Fatal("the server answers after Kill")
