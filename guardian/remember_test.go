@@ -83,6 +83,22 @@ func TestGuardianRemembers(t *testing.T) {
 	}
 }
 
+// Between the nonces and the signature it looks again.
+func TestGuardianRemembersUntilItSigns(t *testing.T) {
+	w := newTown(t)
+	m := &guardian.Memory{}
+	w.guardians[0] = w.remembering(0, m)
+	s := w.session()
+	if err := m.Remember(guardian.Signed{Settlement: 1, TxID: ledger.Hash{9}, Inputs: []ledger.OutPoint{{TxID: ledger.Hash{7}}}}); err != nil {
+		t.Fatal(err)
+	}
+	a, err := w.guardians[0].Sign(t.Context(), s)
+	if a.Signatures != nil {
+		t.Errorf("%d signatures were given", len(a.Signatures))
+	}
+	checkRefused(t, err, "the two could both be mined")
+}
+
 // An operator that shows a guardian another history after a restart gets no
 // second signature for the same number: both histories are right by themselves
 // and by the chain.
