@@ -70,12 +70,9 @@ var schemes = []Scheme{FROST, MuSig2, MuSig2Leaves, CheckSigAdd}
 // (BIP-327 KeyAgg over the sorted keys), in any order. The error wraps
 // ErrPolicy.
 func AggregateKey(keys []frost.PublicKey) (frost.PublicKey, error) {
-	points := make([]*btcec.PublicKey, len(keys))
-	for i, key := range keys {
-		var err error
-		if points[i], err = btcec.ParsePubKey(key[:]); err != nil {
-			return frost.PublicKey{}, fmt.Errorf("%w: guardian key %d: %w", ErrPolicy, i, err)
-		}
+	points, err := guardianPoints(keys)
+	if err != nil {
+		return frost.PublicKey{}, err
 	}
 	return aggregate(points)
 }
@@ -206,10 +203,10 @@ func (p *Policy) xOnlyKeys() []XOnlyKey {
 	return keys
 }
 
-// guardianPoints decodes the guardians' keys of a valid policy.
-func (p *Policy) guardianPoints() ([]*btcec.PublicKey, error) {
-	points := make([]*btcec.PublicKey, len(p.GuardianKeys))
-	for i, key := range p.GuardianKeys {
+// guardianPoints decodes the guardians' keys.
+func guardianPoints(keys []frost.PublicKey) ([]*btcec.PublicKey, error) {
+	points := make([]*btcec.PublicKey, len(keys))
+	for i, key := range keys {
 		var err error
 		if points[i], err = btcec.ParsePubKey(key[:]); err != nil {
 			return nil, fmt.Errorf("%w: guardian key %d: %w", ErrPolicy, i, err)

@@ -68,7 +68,7 @@ func guardianLeaves(p *Policy) ([]leaf, error) {
 
 // subsetLeaves aggregates the keys of every set of guardians, on all cores.
 func subsetLeaves(p *Policy) ([]leaf, error) {
-	points, err := p.guardianPoints()
+	points, err := guardianPoints(p.GuardianKeys)
 	if err != nil {
 		return nil, err
 	}

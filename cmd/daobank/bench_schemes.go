@@ -119,10 +119,7 @@ func (b *custodyBench) measureSignature(q *quorum.Quorum, path taproot.Path, ind
 	if err != nil {
 		return 0, err
 	}
-	session, err := q.NewSession(path, out, messages[0])
-	if err != nil {
-		return 0, err
-	}
+	session := q.NewSession(path, out, messages[0])
 	if err := b.signBySteps(session, path.Signers(), s); err != nil {
 		return 0, err
 	}

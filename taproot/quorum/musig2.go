@@ -25,7 +25,7 @@ type muSig2Session struct {
 	parts    map[int]*musig2.PartialSignature
 }
 
-func newMuSig2Session(q *Quorum, path taproot.Path, out taproot.Output, message [32]byte) (*muSig2Session, error) {
+func newMuSig2Session(q *Quorum, path taproot.Path, out taproot.Output, message [32]byte) *muSig2Session {
 	s := &muSig2Session{quorum: q, message: message, signers: path.Signers(), tweaks: &input.MuSig2Tweaks{},
 		nonces:   make(map[int]*musig2.Nonces),
 		sessions: make(map[int]input.MuSig2Session),
@@ -39,7 +39,7 @@ func newMuSig2Session(q *Quorum, path taproot.Path, out taproot.Output, message 
 				musig2.KeyTweakDesc{Tweak: tweak.Value, IsXOnly: tweak.XOnly})
 		}
 	}
-	return s, nil
+	return s
 }
 
 func (s *muSig2Session) Commit(signer int) (err error) {

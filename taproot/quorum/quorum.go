@@ -111,11 +111,7 @@ func (q *Quorum) Sign(tx *wire.MsgTx, outputs []taproot.Output, values []int64, 
 	}
 	signed := tx.Copy()
 	for i, message := range messages {
-		session, err := q.NewSession(path, outputs[i], message)
-		if err != nil {
-			return nil, err
-		}
-		signatures, err := Run(session, path.Signers())
+		signatures, err := Run(q.NewSession(path, outputs[i], message), path.Signers())
 		if err != nil {
 			return nil, fmt.Errorf("quorum: input %d: %w", i, err)
 		}

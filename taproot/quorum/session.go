@@ -26,12 +26,12 @@ type Session interface {
 }
 
 // NewSession begins a signature of message for one output of the vault.
-func (q *Quorum) NewSession(path taproot.Path, out taproot.Output, message [32]byte) (Session, error) {
+func (q *Quorum) NewSession(path taproot.Path, out taproot.Output, message [32]byte) Session {
 	switch {
 	case path.Separate():
-		return newSeparateSession(q, path, message), nil
+		return newSeparateSession(q, path, message)
 	case q.group != nil:
-		return newFrostSession(q, path, out, message), nil
+		return newFrostSession(q, path, out, message)
 	}
 	return newMuSig2Session(q, path, out, message)
 }
