@@ -16,7 +16,6 @@ import (
 	"github.com/daobank/daobank/api"
 	"github.com/daobank/daobank/bitcoind"
 	"github.com/daobank/daobank/clearing"
-	"github.com/daobank/daobank/guardian"
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/ledger/postgres"
 	"github.com/daobank/daobank/ledger/postgres/cluster"
@@ -26,14 +25,15 @@ import (
 
 // serveOptions are what serve needs to know.
 type serveOptions struct {
-	Data     string
-	Listen   string
-	Postgres string
-	Node     bitcoind.Config
-	Founding founding
-	Policy   settlement.Policy
-	Log      *slog.Logger
-	Ready    func(url string) // called once the API answers
+	Data      string
+	Listen    string
+	Postgres  string
+	Node      bitcoind.Config
+	Guardians string // address at which the coordinator waits for guardians
+	Policy    settlement.Policy
+	Log       *slog.Logger
+	Waiting   func(guardians, api string) // called once guardians can connect
+	Ready     func(url string)            // called once the API answers
 }
 
 func (o *serveOptions) validate() error {
@@ -48,14 +48,14 @@ func (o *serveOptions) validate() error {
 
 // bank is a running bank: every part, wired.
 type bank struct {
-	dir       *bankDir
-	store     *postgres.Store
-	node      *bitcoind.Client
-	engine    *clearing.Engine
-	desk      *settlement.Desk
-	guardians []*guardian.Guardian
-	vault     *taproot.Vault
-	log       *slog.Logger
+	dir     *bankDir
+	store   *postgres.Store
+	node    *bitcoind.Client
+	engine  *clearing.Engine
+	desk    *settlement.Desk
+	council *council
+	vault   *taproot.Vault
+	log     *slog.Logger
 
 	databaseEnded <-chan struct{} // nil when the database is not this process's to watch
 }
@@ -78,16 +78,18 @@ func serve(ctx context.Context, o *serveOptions) error {
 		return err
 	}
 	defer stop()
-	b, err := openBank(ctx, o, node, url)
+	// The address first: guardians are told where the API will answer.
+	listener, err := net.Listen("tcp", o.Listen)
+	if err != nil {
+		return fmt.Errorf("listen for the API: %w", err)
+	}
+	defer listener.Close()
+	b, err := openBank(ctx, o, node, url, "http://"+listener.Addr().String())
 	if err != nil {
 		return err
 	}
 	defer b.store.Close()
 	b.databaseEnded = ended
-	listener, err := net.Listen("tcp", o.Listen)
-	if err != nil {
-		return fmt.Errorf("listen for the API: %w", err)
-	}
 	return b.run(ctx, listener, o.Ready)
 }
 
@@ -110,9 +112,9 @@ func database(ctx context.Context, o *serveOptions) (url string, ended <-chan st
 	return url, c.Ended(), func() { c.Close() }, nil
 }
 
-func openBank(ctx context.Context, o *serveOptions, node *bitcoind.Client, url string) (_ *bank, err error) {
+func openBank(ctx context.Context, o *serveOptions, node *bitcoind.Client, database, api string) (_ *bank, err error) {
 	b := &bank{node: node, log: o.Log}
-	if b.store, err = postgres.Open(ctx, url); err != nil {
+	if b.store, err = postgres.Open(ctx, database); err != nil {
 		return nil, fmt.Errorf("database: %w", err)
 	}
 	defer func() {
@@ -120,7 +122,24 @@ func openBank(ctx context.Context, o *serveOptions, node *bitcoind.Client, url s
 			b.store.Close()
 		}
 	}()
-	if b.dir, err = openBankDir(ctx, o.Data, b.node, o.Founding, o.Log); err != nil {
+	if b.dir, err = openBankDir(ctx, o.Data, b.node); err != nil {
+		return nil, err
+	}
+	if b.council, err = openCouncil(b.dir, o, api); err != nil {
+		return nil, err
+	}
+	defer func() {
+		if err != nil {
+			b.council.hub.Close()
+		}
+	}()
+	if !b.dir.finished() {
+		if err = b.council.found(ctx, b.dir); err != nil {
+			return nil, err
+		}
+	}
+	group, err := b.dir.group()
+	if err != nil {
 		return nil, err
 	}
 	if b.vault, err = taproot.NewVault(b.dir.Policy); err != nil {
@@ -133,34 +152,9 @@ func openBank(ctx context.Context, o *serveOptions, node *bitcoind.Client, url s
 	if err != nil {
 		return nil, err
 	}
-	signer, err := b.openGuardians()
-	if err != nil {
-		return nil, err
-	}
 	b.desk, err = settlement.New(settlement.Config{Engine: b.engine, Store: b.store, Vault: b.vault,
-		Chain: b.node, Signer: signer, Policy: o.Policy, Log: o.Log})
+		Chain: b.node, Signer: b.council.quorum(group), Policy: o.Policy, Log: o.Log})
 	return b, err
-}
-
-// openGuardians starts the guardians whose shares are in the data directory.
-// One whose share is not there is away.
-func (b *bank) openGuardians() (settlement.Signer, error) {
-	group, shares, err := b.dir.shares()
-	if err != nil {
-		return nil, err
-	}
-	var signers []guardian.Peer
-	for _, share := range shares {
-		g, err := guardian.New(guardian.Config{Share: share, Group: group, Vault: b.vault, Charter: b.dir.Charter,
-			Journal: b.store, Chain: b.node, Limits: guardian.DefaultLimits()})
-		if err != nil {
-			return nil, err
-		}
-		b.guardians = append(b.guardians, g)
-		signers = append(signers, g)
-	}
-	b.log.Info("guardians", "present", len(shares), "of", group.Participants(), "needed", group.Threshold())
-	return guardian.NewQuorum(group, signers, b.log), nil
 }
 
 // errDatabaseEnded says that the PostgreSQL in the data directory is gone.
@@ -185,7 +179,7 @@ func (b *bank) run(ctx context.Context, listener net.Listener, ready func(string
 		return nil
 	})
 	group.Go(func() error { return b.desk.Run(ctx) })
-	group.Go(func() error { return b.follow(ctx) })
+	group.Go(func() error { return b.council.watch(ctx) })
 	group.Go(func() error { return b.stop(ctx, server) })
 	group.Go(func() error {
 		select {
@@ -220,38 +214,9 @@ func (b *bank) stop(ctx context.Context, server *http.Server) error {
 	if err := b.engine.Close(grace); err != nil {
 		return err
 	}
+	_ = b.council.hub.Close() // guardians come back to the next process
 	b.log.Info("the bank is closed")
 	return errors.Join(shut, context.Canceled)
-}
-
-// followEvery is how long the guardians rest between two looks at the journal.
-const followEvery = time.Second
-
-// follow keeps the guardians' books near the journal's end, so that they have
-// little to replay when a settlement is proposed. They share this process's
-// cores with the clearing, so they take turns: all at once, they would keep
-// every payment and every block waiting.
-func (b *bank) follow(ctx context.Context) error {
-	failed := make([]string, len(b.guardians))
-	for {
-		for i, g := range b.guardians {
-			err := g.Sync(ctx)
-			if ctx.Err() != nil {
-				return ctx.Err()
-			}
-			if err == nil {
-				failed[i] = ""
-			} else if err.Error() != failed[i] {
-				failed[i] = err.Error()
-				b.log.Error("guardian cannot follow", "guardian", g.ID(), "error", err)
-			}
-		}
-		select {
-		case <-ctx.Done():
-			return ctx.Err()
-		case <-time.After(followEvery):
-		}
-	}
 }
 
 // ready reports what keeps the bank from serving.

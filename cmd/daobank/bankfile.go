@@ -7,6 +7,7 @@ import (
 	"os"
 	"path/filepath"
 
+	"github.com/daobank/daobank/keyfile"
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/taproot"
 )
@@ -47,5 +48,5 @@ func writeBankFile(path string, f bankFile) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(path, append(raw, '\n'), 0o644)
+	return keyfile.WriteNew(path, append(raw, '\n'), 0o644)
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"runtime"
@@ -13,17 +14,20 @@ import (
 	"time"
 )
 
-// A child is the bank in a process of its own, so that it can be killed.
+// A child is a command of this program in a process of its own, so that it can
+// be killed.
 type child struct {
+	name   string
+	log    string
 	cmd    *exec.Cmd
-	exited chan struct{} // closed once the process is gone
-	err    error         // of the process; read after exited
-	url    string
+	said   chan map[string]string // lines of JSON on its standard output
+	exited chan struct{}          // closed once the process is gone
+	err    error                  // of the process; read after exited
 }
 
-// startChild starts this program's serve and waits until its API answers. The
-// log is appended to logPath. The process dies with this one.
-func startChild(ctx context.Context, args []string, env []string, logPath string) (*child, error) {
+// startChild starts this program with these arguments. Its log is appended to
+// logPath. The process dies with this one.
+func startChild(name string, args []string, env []string, logPath string) (*child, error) {
 	self, err := os.Executable()
 	if err != nil {
 		return nil, err
@@ -33,7 +37,8 @@ func startChild(ctx context.Context, args []string, env []string, logPath string
 		return nil, err
 	}
 	defer log.Close()
-	c := &child{cmd: exec.Command(self, append([]string{"serve"}, args...)...), exited: make(chan struct{})}
+	c := &child{name: name, log: logPath, cmd: exec.Command(self, args...),
+		said: make(chan map[string]string, 16), exited: make(chan struct{})}
 	c.cmd.Env = append(os.Environ(), env...)
 	c.cmd.Stderr = log
 	c.cmd.SysProcAttr = &syscall.SysProcAttr{Pdeathsig: syscall.SIGKILL, Setpgid: true}
@@ -53,28 +58,42 @@ func startChild(ctx context.Context, args []string, env []string, logPath string
 		}
 	}()
 	if err := <-started; err != nil {
-		return nil, fmt.Errorf("start the bank: %w", err)
+		return nil, fmt.Errorf("start %s: %w", name, err)
 	}
-	ready := make(chan string, 1)
-	go func() {
-		lines := bufio.NewScanner(stdout)
-		for lines.Scan() {
-			var line struct{ Listening string }
-			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Listening != "" {
-				ready <- line.Listening
+	go c.listen(stdout)
+	return c, nil
+}
+
+// listen passes on what the process says until it ends.
+func (c *child) listen(stdout io.Reader) {
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		var line map[string]string
+		if json.Unmarshal(lines.Bytes(), &line) == nil {
+			select {
+			case c.said <- line:
+			default: // nobody waits for so much
 			}
 		}
-		c.err = c.cmd.Wait()
-		close(c.exited)
-	}()
-	select {
-	case c.url = <-ready:
-		return c, nil
-	case <-c.exited:
-		return nil, fmt.Errorf("the bank stopped at once (%v); its log is %s", c.err, logPath)
-	case <-ctx.Done():
-		c.kill()
-		return nil, fmt.Errorf("the bank did not answer: %w; its log is %s", ctx.Err(), logPath)
+	}
+	c.err = c.cmd.Wait()
+	close(c.exited)
+}
+
+// await returns the next line in which the process says something under a name.
+// When ctx ends first, or the process does, the error names its log.
+func (c *child) await(ctx context.Context, what string) (map[string]string, error) {
+	for {
+		select {
+		case line := <-c.said:
+			if _, ok := line[what]; ok {
+				return line, nil
+			}
+		case <-c.exited:
+			return nil, fmt.Errorf("%s stopped at once (%v); its log is %s", c.name, c.err, c.log)
+		case <-ctx.Done():
+			return nil, fmt.Errorf("%s did not say %q: %w; its log is %s", c.name, what, ctx.Err(), c.log)
+		}
 	}
 }
 
@@ -94,6 +113,6 @@ func (c *child) stop() error {
 		return c.err
 	case <-time.After(15 * time.Second):
 		c.kill()
-		return errors.New("the bank did not stop within 15 s and was killed")
+		return fmt.Errorf("%s did not stop within 15 s and was killed", c.name)
 	}
 }

@@ -48,6 +48,8 @@ type demo struct {
 	pg      *cluster.Cluster
 	dbURL   string
 	bank    *child
+	url     string // of the bank's API, once it has answered
+	council *demoCouncil
 	client  *api.Client
 	info    api.Bank
 	vault   *taproot.Vault
@@ -110,6 +112,9 @@ func (d *demo) close(failed bool) error {
 	var errs []error
 	if d.bank != nil {
 		errs = append(errs, d.bank.stop())
+	}
+	if d.council != nil {
+		errs = append(errs, d.council.stop())
 	}
 	if d.pg != nil {
 		errs = append(errs, d.closeDatabase(failed))
@@ -178,10 +183,13 @@ func (d *demo) startMachines(ctx context.Context) (err error) {
 }
 
 func (d *demo) foundBank(ctx context.Context) error {
+	if err := d.gatherGuardians(ctx); err != nil {
+		return err
+	}
 	if err := d.startBank(ctx, "127.0.0.1:0"); err != nil {
 		return err
 	}
-	d.client = api.Dial(d.bank.url)
+	d.client = api.Dial(d.url)
 	var err error
 	if d.info, err = d.client.Bank(ctx); err != nil {
 		return err
@@ -190,24 +198,38 @@ func (d *demo) foundBank(ctx context.Context) error {
 		return err
 	}
 	p := d.info.Policy
-	d.say("A vault that any %d of %d guardians can spend together, and fewer cannot", p.Threshold, p.Guardians)
+	d.say("They made the vault's key together (ChillDKG): nobody holds it, any %d of %d sign, fewer cannot", p.Threshold, p.Guardians)
 	d.say("Its descriptor, for any Bitcoin Core to watch: %.60s…", d.info.Descriptor)
-	d.say("In this version the bank's process deals the guardians' shares and runs the guardians: for regtest only")
 	return nil
 }
 
-// startBank starts the bank's process on an address.
+// startBank starts the bank's process on an address, the guardians' too the
+// first time, and waits until its API answers.
 func (d *demo) startBank(ctx context.Context, listen string) (err error) {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
 	node := d.node.Config()
-	d.bank, err = startChild(ctx, []string{
-		"--data", d.dir, "--listen", listen, "--name", "demo bank",
-		"--depth", fmt.Sprint(demoDepth), "--fee-rate-fallback", fmt.Sprint(demoFeeRate), "--poll", "50ms",
+	d.bank, err = startChild("the bank", []string{"serve",
+		"--data", d.dir, "--listen", listen, "--guardian-listen", d.council.address,
+		"--fee-rate-fallback", fmt.Sprint(demoFeeRate), "--poll", "50ms",
 	}, []string{
 		"DAOBANK_POSTGRES=" + d.dbURL, "DAOBANK_BITCOIND=" + node.URL,
 		"DAOBANK_BITCOIND_USER=" + node.User, "DAOBANK_BITCOIND_PASSWORD=" + node.Password,
 	}, filepath.Join(d.dir, "bank.log"))
+	if err != nil {
+		return err
+	}
+	said, err := d.bank.await(ctx, "guardians")
+	if err != nil {
+		return err
+	}
+	if d.url == "" {
+		d.url, d.council.address = said["api"], said["guardians"]
+		if err := d.council.start(d.url, node); err != nil {
+			return err
+		}
+	}
+	_, err = d.bank.await(ctx, "listening")
 	return err
 }
 

@@ -4,8 +4,6 @@ import (
 	"cmp"
 	"context"
 	"fmt"
-	"os"
-	"path/filepath"
 	"sync/atomic"
 	"time"
 
@@ -219,8 +217,8 @@ func (d *demo) send(ctx context.Context, m *demoMember, done *atomic.Int64) erro
 	return nil
 }
 
-// crash kills the bank once enough orders are acknowledged, and starts it again
-// without the last guardian.
+// crash kills the bank and the last guardian once enough orders are
+// acknowledged, and starts the bank again.
 func (d *demo) crash(ctx context.Context, done *atomic.Int64, total int) error {
 	if err := await(ctx, done, int64(total)*2/5); err != nil {
 		return err
@@ -228,14 +226,10 @@ func (d *demo) crash(ctx context.Context, done *atomic.Int64, total int) error {
 	d.bank.kill()
 	d.result.Crash.Killed = true
 	d.say("SIGKILL: the bank's process is gone after %d acknowledged orders, in the middle of traffic", done.Load())
-	away := d.info.Policy.Guardians - 1
-	share := filepath.Join(d.dir, "bank", fmt.Sprintf("guardian-%d.share", away))
-	if err := os.Rename(share, share+".away"); err != nil {
-		return err
-	}
-	d.say("One guardian of %d is away from now on; %d remain, %d are needed", away+1, away, d.info.Policy.Threshold)
+	away := d.council.lose()
+	d.say("SIGKILL: guardian %d is gone too, and stays away; %d remain, %d are needed", away, away, d.info.Policy.Threshold)
 	began := time.Now()
-	if err := d.startBank(ctx, d.bank.url[len("http://"):]); err != nil {
+	if err := d.startBank(ctx, d.url[len("http://"):]); err != nil {
 		return err
 	}
 	d.say("Started again in %.2f s: journal replayed, every balance as stored; members send again what was not answered", time.Since(began).Seconds())

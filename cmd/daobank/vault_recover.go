@@ -7,12 +7,14 @@ import (
 	"errors"
 	"fmt"
 	"os"
+	"path/filepath"
 	"strings"
 
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/spf13/cobra"
 
 	"github.com/daobank/daobank/bitcoind"
+	"github.com/daobank/daobank/keyfile"
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/taproot"
 )
@@ -35,7 +37,7 @@ only. Where to send the coins is the one decision: usually a new vault whose
 guardians are well, or a wallet that all owners agree on. Agree on the address by
 voice or in person, because whoever writes the plan could write another one.`,
 		Example: `  daobank vault recover plan --bank bank.json --to bc1p… --out plan.json
-  daobank vault recover sign --plan plan.json --to bc1p… --key recovery-0.key   # each key holder
+  daobank vault recover sign --plan plan.json --to bc1p… --key recovery.age   # each key holder
   daobank vault recover finish --plan plan.json --broadcast recovery-*.sig.json`,
 	}
 	cmd.AddCommand(newRecoverPlanCommand(), newRecoverSignCommand(), newRecoverFinishCommand())
@@ -148,6 +150,7 @@ func describeRecovery(cmd *cobra.Command, plan *taproot.RecoveryPlan) (*taproot.
 func newRecoverSignCommand() *cobra.Command {
 	var planPath, to, keyPath, out string
 	var feeRateMax float64
+	var lockOptions guardianOptions
 	cmd := &cobra.Command{
 		Use:   "sign",
 		Short: "Sign a plan with one recovery key",
@@ -156,9 +159,10 @@ signatures. It needs no node and no network: the plan can come and the signature
 can go by memory card.
 
 Give the address that the owners have agreed on with --to; a plan that pays to
-another is not signed. The key file holds the 32 bytes in hex and must be readable
-by you alone. A plan that lies about what a coin is or holds gives a signature
-that no node accepts.`,
+another is not signed. The key file is the recovery.age that "guardian init" made,
+opened like it, or holds the 32 bytes in hex; it must be readable by you alone. A
+plan that lies about what a coin is or holds gives a signature that no node
+accepts.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if planPath == "" || to == "" || keyPath == "" {
@@ -178,12 +182,10 @@ that no node accepts.`,
 			if limit := taproot.FeeForWeight(spend.Weight(), int64(feeRateMax*1000)); plan.FeeSat > limit {
 				return fmt.Errorf("not signed: the fee of %d sat is above %d sat, what --fee-rate-max %v allows", plan.FeeSat, limit, feeRateMax)
 			}
-			secret, err := readSecret(keyPath)
+			key, err := readRecoveryKey(cmd, keyPath, &lockOptions)
 			if err != nil {
 				return err
 			}
-			key, _ := btcec.PrivKeyFromBytes(secret)
-			clear(secret)
 			defer key.Zero()
 			signatures, err := spend.Sign(key)
 			if err != nil {
@@ -203,9 +205,32 @@ that no node accepts.`,
 	f.StringVar(&planPath, "plan", "", "the plan's file")
 	f.StringVar(&to, "to", "", "the address that you have agreed on")
 	f.StringVar(&keyPath, "key", "", "file of the recovery key")
+	f.StringVar(&lockOptions.PassphraseFile, "passphrase-file", "", "file whose first line is the passphrase of a recovery.age; without it you are asked")
+	f.StringVar(&lockOptions.IdentityFile, "identity-file", "", "age identity that opens a recovery.age, instead of a passphrase")
 	f.StringVar(&out, "out", "", "new file for the signatures; by default recovery-KEY.sig.json with the key's first digits")
 	f.Float64Var(&feeRateMax, "fee-rate-max", 500, "do not sign above this many satoshis per virtual byte")
 	return cmd
+}
+
+// readRecoveryKey reads a recovery key from a guardian's recovery.age or from hex.
+func readRecoveryKey(cmd *cobra.Command, path string, o *guardianOptions) (*btcec.PrivateKey, error) {
+	if filepath.Ext(path) != ".age" {
+		return readSecret(path)
+	}
+	l, err := o.open(cmd)
+	if err != nil {
+		return nil, err
+	}
+	secret, err := keyfile.Open(path, l)
+	if err != nil {
+		return nil, err
+	}
+	defer clear(secret)
+	if len(secret) != 32 {
+		return nil, fmt.Errorf("%s does not hold a recovery key", path)
+	}
+	key, _ := btcec.PrivKeyFromBytes(secret)
+	return key, nil
 }
 
 func newRecoverFinishCommand() *cobra.Command {
@@ -304,5 +329,5 @@ func writePublicJSON(path string, v any) error {
 	if err != nil {
 		return err
 	}
-	return writeFile(path, append(raw, '\n'), 0o644)
+	return keyfile.WriteNew(path, append(raw, '\n'), 0o644)
 }

@@ -1,0 +1,109 @@
+package main
+
+import (
+	"context"
+	"fmt"
+	"log/slog"
+	"time"
+
+	"github.com/daobank/daobank/guardian"
+	"github.com/daobank/daobank/guardian/link"
+	"github.com/daobank/daobank/guardian/wire"
+	"github.com/daobank/daobank/taproot/frost"
+)
+
+// A council is the bank's end of its guardians: their connections, and what is
+// asked through them.
+type council struct {
+	hub     *link.Hub
+	remotes []*wire.Remote
+	log     *slog.Logger
+}
+
+// openCouncil lets guardians connect, and tells where, and where the API will
+// answer.
+func openCouncil(d *bankDir, o *serveOptions, api string) (*council, error) {
+	keys, err := d.hostKeys()
+	if err != nil {
+		return nil, err
+	}
+	c := &council{log: o.Log}
+	if c.hub, err = link.Listen(o.Guardians, d.coordinator, keys, o.Log); err != nil {
+		return nil, err
+	}
+	for i := range keys {
+		c.remotes = append(c.remotes, wire.NewRemote(frost.ID(i), c.hub.RoundTripper(i)))
+	}
+	o.Log.Info("waiting for guardians", "at", c.hub.Addr(), "guardians", len(keys))
+	if o.Waiting != nil {
+		o.Waiting(c.hub.Addr().String(), api)
+	}
+	return c, nil
+}
+
+// found makes the vault's key with all guardians, or finishes what an earlier
+// process began. The bank opens only when each of them has its share safe.
+func (c *council) found(ctx context.Context, d *bankDir) error {
+	c.log.Info("founding: every guardian must take part in the key generation", "founding", d.founding.Hash())
+	if err := c.hub.Wait(ctx, len(c.remotes)); err != nil {
+		return fmt.Errorf("found the bank: %w", err)
+	}
+	group, err := wire.Found(ctx, d.founding, c.remotes, c.log)
+	if err != nil {
+		return fmt.Errorf("found the bank: %w", err)
+	}
+	if err := d.finish(group); err != nil {
+		return err
+	}
+	c.log.Info("founded the bank: every guardian has its share safe", "name", d.founding.Name, "vault", group.Key())
+	return nil
+}
+
+// quorum is what signs the settlements.
+func (c *council) quorum(group *frost.Group) *guardian.Quorum {
+	peers := make([]guardian.Peer, len(c.remotes))
+	for i, r := range c.remotes {
+		peers[i] = r
+	}
+	return guardian.NewQuorum(group, peers, c.log)
+}
+
+// askEvery is how often each guardian is asked where it stands. It keeps its
+// connection alive, too.
+const askEvery = 5 * time.Second
+
+// watch tells the log when a guardian halts, goes or comes back, until ctx ends.
+func (c *council) watch(ctx context.Context) error {
+	last := make([]string, len(c.remotes))
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	for {
+		for i, r := range c.remotes {
+			if now := c.state(ctx, r); now != last[i] {
+				c.log.Info("guardian", "id", i, "is", now)
+				last[i] = now
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
+	}
+}
+
+// state is one word on a guardian, or why it has halted.
+func (c *council) state(ctx context.Context, r *wire.Remote) string {
+	ctx, cancel := context.WithTimeout(ctx, askEvery)
+	defer cancel()
+	s, err := r.Status(ctx)
+	switch {
+	case err != nil:
+		return "away"
+	case s.Halted != "":
+		return "halted: " + s.Halted
+	case s.Attestation == nil:
+		return "present"
+	}
+	return "attesting"
+}
