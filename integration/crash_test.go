@@ -63,7 +63,7 @@ type crashStory struct {
 	random   *rand.Rand
 	node     *bitcoind.Node
 	database string
-	bank     *process
+	house    *house
 	client   *api.Client
 	info     api.Bank
 	vault    *taproot.Vault
@@ -87,9 +87,9 @@ func newCrashStory(ctx context.Context, t *testing.T, seed uint64) *crashStory {
 		node: bitcoind.Start(t), database: cluster.Test(t)}
 	_, err := s.node.Mine(ctx, 101)
 	s.must(err)
-	s.bank = newProcess(t, s.node, s.database)
-	s.bank.start(ctx)
-	s.client = api.Dial(s.bank.url)
+	s.house = newHouse(t, s.node, s.database, 2, 3)
+	s.house.open(ctx)
+	s.client = api.Dial(s.house.url)
 	s.info, err = s.client.Bank(ctx)
 	s.must(err)
 	s.vault, err = taproot.NewVault(s.info.Policy)
@@ -153,7 +153,8 @@ func (s *crashStory) wait(what string, look func() (done bool, seen string)) {
 
 // traffic signs a burst of orders, sends them from all members at once while a
 // block is mined, and kills the bank when a random number of them is answered.
-// Every fifth time it kills the bank once more while it starts.
+// Every fifth time it kills the bank once more while it starts, and a guardian,
+// which is started again.
 func (s *crashStory) traffic(n int) {
 	for range ordersPerBurst {
 		s.sign(s.members[s.random.IntN(crashMembers)])
@@ -171,17 +172,20 @@ func (s *crashStory) traffic(n int) {
 		now, _ := s.count()
 		return now >= killAt, fmt.Sprintf("%d of %d answered", now, killAt)
 	})
-	s.bank.kill()
+	s.house.bank.kill()
 	cancel()
 	wg.Wait()
 	now, _ := s.count()
 	s.t.Logf("kill %d: %d orders answered since the last, %d of %d in all", n+1, now-answered, now, signed)
 	if n%5 == 4 {
-		s.bank.spawn()
+		s.house.spawn()
 		pause(s.ctx, time.Duration(s.random.IntN(300))*time.Millisecond)
-		s.bank.kill()
+		s.house.bank.kill()
+		lost := s.house.guardians[s.random.IntN(len(s.house.guardians))]
+		lost.kill()
+		lost.start()
 	}
-	s.bank.start(s.ctx)
+	s.house.reopen(s.ctx)
 }
 
 // sign adds an order to a member's chain: mostly a transfer to one, sometimes
@@ -206,6 +210,11 @@ func (s *crashStory) sign(m *payer) {
 		}
 		body = &ledger.Transfer{Payments: []ledger.Payment{{Payee: to.id, Amount: s.amount()}}}
 	}
+	s.order(m, body)
+}
+
+// order adds an order to a member's chain.
+func (s *crashStory) order(m *payer, body ledger.Body) {
 	o := &ledger.Order{Bank: s.info.ID, Payer: m.id, Sequence: m.sequence + 1, Previous: m.last, Body: body}
 	s.must(o.Sign(m.key))
 	m.sequence, m.last = o.Sequence, o.Digest()
@@ -281,6 +290,7 @@ func (s *crashStory) finish() {
 		s.t.FailNow()
 	}
 	for settled := false; !settled; {
+		s.withdrawMore()
 		tip, err := s.node.Mine(s.ctx, 1)
 		s.must(err)
 		height, err := s.node.Height(s.ctx)
@@ -301,7 +311,20 @@ func (s *crashStory) finish() {
 			settled = settled && one.Stage == "posted"
 		}
 	}
-	s.bank.stop()
+	s.house.bank.stop()
+}
+
+// withdrawMore sees to it that there is a third settlement, however few blocks
+// the traffic took.
+func (s *crashStory) withdrawMore() {
+	bank, err := s.client.Bank(s.ctx)
+	s.must(err)
+	if bank.Settlements >= 3 {
+		return
+	}
+	m := s.members[0]
+	s.order(m, &ledger.Withdraw{Amount: crashWithdraw, FeeMax: crashFeeMax, Script: s.destination()})
+	s.send(s.ctx, m)
 }
 
 // judge compares the journal with what members know, and runs the audit.

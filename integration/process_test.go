@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/json"
 	"fmt"
+	"io"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -17,11 +18,7 @@ import (
 
 // program builds the daobank binary once for all stories.
 var program = sync.OnceValues(func() (string, error) {
-	dir, err := os.MkdirTemp("", "daobank-bin-")
-	if err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, "daobank")
+	path := filepath.Join(binaries, "daobank")
 	out, err := exec.Command("go", "build", "-o", path, "../cmd/daobank").CombinedOutput()
 	if err != nil {
 		return "", fmt.Errorf("build daobank: %w\n%s", err, out)
@@ -29,33 +26,27 @@ var program = sync.OnceValues(func() (string, error) {
 	return path, nil
 })
 
-// process is "daobank serve" in a process of its own.
+// process is a daobank command in a process of its own. However the test ends,
+// it is gone after it, and its log is shown on failure.
 type process struct {
 	t      *testing.T
+	name   string
 	args   []string
 	env    []string
 	log    string // path
 	cmd    *exec.Cmd
+	said   chan map[string]string // lines of JSON on its standard output
 	exited chan error
-	url    string
 }
 
-// newProcess prepares a bank on a node and a database; start starts it. However
-// the test ends, the process is gone after it, and its log is shown on failure.
-func newProcess(t *testing.T, node *bitcoind.Node, database string, flags ...string) *process {
+func newProcess(t *testing.T, name, log string, env []string, args ...string) *process {
 	t.Helper()
-	dir := t.TempDir()
-	c := node.Config()
-	p := &process{t: t, log: filepath.Join(dir, "bank.log"),
-		args: append([]string{"serve", "--data", dir, "--poll", "20ms", "--depth", fmt.Sprint(depth)}, flags...),
-		env: append(os.Environ(), "DAOBANK_POSTGRES="+database, "DAOBANK_BITCOIND="+c.URL,
-			"DAOBANK_BITCOIND_USER="+c.User, "DAOBANK_BITCOIND_PASSWORD="+c.Password),
-	}
+	p := &process{t: t, name: name, args: args, env: append(os.Environ(), env...), log: log}
 	t.Cleanup(func() {
 		p.kill()
 		if t.Failed() {
 			raw, _ := os.ReadFile(p.log)
-			t.Logf("log of the bank:\n%s", tail(raw, 8000))
+			t.Logf("log of %s:\n%s", name, tail(raw, 8000))
 		}
 	})
 	return p
@@ -68,40 +59,41 @@ func tail(b []byte, n int) []byte {
 	return b
 }
 
-// start starts the bank and waits until its API answers.
-func (p *process) start(ctx context.Context) {
-	p.t.Helper()
-	ready := p.spawn()
-	select {
-	case p.url = <-ready:
-	case err := <-p.exited:
-		p.cmd = nil
-		p.t.Fatalf("the bank stopped before its API answered: %v", err)
-	case <-ctx.Done():
-		p.t.Fatalf("the bank's API does not answer: %v", ctx.Err())
-	case <-time.After(time.Minute):
-		p.t.Fatal("the bank's API does not answer after a minute")
-	}
+// nodeEnv tells a process where its Bitcoin node answers.
+func nodeEnv(node *bitcoind.Node) []string {
+	c := node.Config()
+	return []string{"DAOBANK_BITCOIND=" + c.URL, "DAOBANK_BITCOIND_USER=" + c.User, "DAOBANK_BITCOIND_PASSWORD=" + c.Password}
 }
 
-// spawn starts the bank without waiting and returns where it will say what its
-// API's URL is. The second time it listens where it did before.
-func (p *process) spawn() (ready <-chan string) {
+// run runs a command to its end and returns what it prints.
+func run(t *testing.T, env []string, args ...string) string {
+	t.Helper()
+	binary, err := program()
+	if err != nil {
+		t.Fatal(err)
+	}
+	cmd := exec.CommandContext(t.Context(), binary, args...)
+	cmd.Env = append(os.Environ(), env...)
+	out, err := cmd.CombinedOutput()
+	if err != nil {
+		t.Fatalf("daobank %v: %v\n%s", args, err, out)
+	}
+	return string(out)
+}
+
+// start starts the process.
+func (p *process) start() {
 	p.t.Helper()
 	binary, err := program()
 	if err != nil {
 		p.t.Fatal(err)
-	}
-	listen := "127.0.0.1:0"
-	if p.url != "" {
-		listen = p.url[len("http://"):]
 	}
 	log, err := os.OpenFile(p.log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		p.t.Fatal(err)
 	}
 	defer log.Close()
-	p.cmd = exec.Command(binary, append(p.args, "--listen", listen)...)
+	p.cmd = exec.Command(binary, p.args...)
 	p.cmd.Env, p.cmd.Stderr = p.env, log
 	stdout, err := p.cmd.StdoutPipe()
 	if err != nil {
@@ -110,20 +102,39 @@ func (p *process) spawn() (ready <-chan string) {
 	if err := p.cmd.Start(); err != nil {
 		p.t.Fatal(err)
 	}
-	said, exited := make(chan string, 1), make(chan error, 1)
-	p.exited = exited
-	cmd := p.cmd
-	go func() {
-		lines := bufio.NewScanner(stdout)
-		for lines.Scan() {
-			var line struct{ Listening string }
-			if json.Unmarshal(lines.Bytes(), &line) == nil && line.Listening != "" {
-				said <- line.Listening
-			}
+	p.said, p.exited = make(chan map[string]string, 16), make(chan error, 1)
+	go listen(p.cmd, stdout, p.said, p.exited)
+}
+
+func listen(cmd *exec.Cmd, stdout io.Reader, said chan<- map[string]string, exited chan<- error) {
+	lines := bufio.NewScanner(stdout)
+	for lines.Scan() {
+		var line map[string]string
+		if json.Unmarshal(lines.Bytes(), &line) == nil {
+			said <- line
 		}
-		exited <- cmd.Wait()
-	}()
-	return said
+	}
+	exited <- cmd.Wait()
+}
+
+// await returns the next line in which the process says something under a name.
+func (p *process) await(ctx context.Context, what string) map[string]string {
+	p.t.Helper()
+	ctx, cancel := context.WithTimeout(ctx, time.Minute)
+	defer cancel()
+	for {
+		select {
+		case line := <-p.said:
+			if _, ok := line[what]; ok {
+				return line
+			}
+		case err := <-p.exited:
+			p.cmd = nil
+			p.t.Fatalf("%s stopped before it said %q: %v", p.name, what, err)
+		case <-ctx.Done():
+			p.t.Fatalf("%s does not say %q: %v", p.name, what, ctx.Err())
+		}
+	}
 }
 
 // kill ends the process with SIGKILL, at whatever it is doing.
@@ -143,10 +154,10 @@ func (p *process) stop() {
 	select {
 	case err := <-p.exited:
 		if err != nil {
-			p.t.Errorf("the bank did not stop cleanly: %v", err)
+			p.t.Errorf("%s did not stop cleanly: %v", p.name, err)
 		}
 	case <-time.After(20 * time.Second):
-		p.t.Error("the bank did not stop within 20 s")
+		p.t.Errorf("%s did not stop within 20 s", p.name)
 		_ = p.cmd.Process.Kill()
 		<-p.exited
 	}
