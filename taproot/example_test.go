@@ -45,3 +45,16 @@ func Example() {
 	// tr(tpubD6NzVbkrYhZ4XgHkCEtfpuZPJDLaLPxu5ZBEtAbub9GcUX1mTS2t3eCnBXev8Tx3zMSjn5doTi33XdPEkPFnvshiDnWWVvnqG4Ddwd8k8po/<0;1>/*,and_v(v:multi_a(1,c6047f9441ed7d6d3045406e95c07cd85c778e4b8cef3ca7abac09b95c709ee5),older(52560)))#u3rpmdgn
 	// 626 WU, 785 sat
 }
+
+// A coin that no settlement has moved comes closer to the recovery leaf.
+func ExampleRecovery_CoinAges() {
+	recovery := taproot.Recovery{Delay: 52_560}
+	coins := []taproot.Coin{{Amount: 1_000, Height: 880_000}, {Amount: 2_000, Height: 899_999}, {Amount: 3_000, Height: 870_000}}
+	for _, coin := range recovery.CoinAges(coins, 900_000) {
+		fmt.Println(coin.Amount, "sat:", coin.Freshness, coin.Left, "blocks left")
+	}
+	// Output:
+	// 3000 sat: ALARM 22559 blocks left
+	// 1000 sat: refresh due 32559 blocks left
+	// 2000 sat: fresh 52558 blocks left
+}

@@ -248,3 +248,34 @@ func TestRecoveryOfEveryScheme(t *testing.T) {
 		}
 	}
 }
+
+// Whatever the bytes, a plan that is read can be built, and says nothing but
+// what its transaction does.
+func FuzzParseRecoveryPlan(f *testing.F) {
+	plan, _ := newTestRecovery(f, newTestVault(f))
+	file, err := json.Marshal(plan)
+	if err != nil {
+		f.Fatal(err)
+	}
+	f.Add(file)
+	f.Add([]byte(strings.Replace(string(file), `"fee_sat":`, `"fee_sat":9223372036854775807,"x":`, 1)))
+	f.Fuzz(func(t *testing.T, b []byte) {
+		if strings.Contains(string(b), "musig2_leaves") {
+			return // right or wrong, its tree takes seconds
+		}
+		plan, err := ParseRecoveryPlan(b)
+		if err != nil {
+			if !errors.Is(err, ErrRecoveryPlan) {
+				t.Fatalf("error %v does not wrap %v", err, ErrRecoveryPlan)
+			}
+			return
+		}
+		spend, err := NewRecoverySpend(plan)
+		if err != nil {
+			t.Fatal(err)
+		}
+		if spend.Amount()+plan.FeeSat != plan.Total() || spend.Amount() <= 0 {
+			t.Fatalf("%d sat in, %d out, %d fee", plan.Total(), spend.Amount(), plan.FeeSat)
+		}
+	})
+}
