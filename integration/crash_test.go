@@ -133,22 +133,9 @@ func (s *crashStory) depositTo(id ledger.AccountID, amount int64) *wire.TxOut {
 	return wire.NewTxOut(amount, out.Script)
 }
 
-// wait looks until done, and says what it saw last when it gives up.
 func (s *crashStory) wait(what string, look func() (done bool, seen string)) {
 	s.t.Helper()
-	ctx, cancel := context.WithTimeout(s.ctx, time.Minute)
-	defer cancel()
-	for {
-		done, seen := look()
-		if done {
-			return
-		}
-		select {
-		case <-ctx.Done():
-			s.t.Fatalf("waited in vain for %s; last seen: %s", what, seen)
-		case <-time.After(20 * time.Millisecond):
-		}
-	}
+	waitFor(s.ctx, s.t, what, look)
 }
 
 // traffic signs a burst of orders, sends them from all members at once while a

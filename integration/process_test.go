@@ -81,6 +81,16 @@ func run(t *testing.T, env []string, args ...string) string {
 	return string(out)
 }
 
+// tryRun runs a command to its end; an exit status that is not 0 is an error.
+func tryRun(ctx context.Context, args ...string) (string, error) {
+	binary, err := program()
+	if err != nil {
+		return "", err
+	}
+	out, err := exec.CommandContext(ctx, binary, args...).CombinedOutput()
+	return string(out), err
+}
+
 // start starts the process.
 func (p *process) start() {
 	p.t.Helper()
