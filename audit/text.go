@@ -14,12 +14,12 @@ func (r *Report) WriteText(w io.Writer) error {
 	fmt.Fprintf(t, "books\tbatch %d, block %d\n\thead %s\n", r.Batches, r.Height, r.Head)
 	fmt.Fprintf(t, "counted\t%d accounts, %d orders, %d deposits, %d settlements, %d signatures\n",
 		r.Accounts, r.Orders, r.Deposits, r.Settlements, r.Signatures)
-	fmt.Fprintf(t, "\t\n")
+	fmt.Fprintln(t)
 	fmt.Fprintf(t, "check\tcounted\tresult\n")
 	for _, c := range r.Checks {
 		fmt.Fprintf(t, "%s\t%d\t%s\n", c.Name, c.Counted, c.result())
 	}
-	fmt.Fprintf(t, "\t\n")
+	fmt.Fprintln(t)
 	fmt.Fprintf(t, "sum of wallets\t%d sat\t%s BTC\n", int64(r.LedgerSat), r.LedgerSat.BTC())
 	fmt.Fprintf(t, "coins on chain\t%d sat\t%s BTC\n", int64(r.ChainSat), r.ChainSat.BTC())
 	if r.OutsideSat != 0 {

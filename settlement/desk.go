@@ -60,6 +60,9 @@ func New(c Config) (*Desk, error) {
 	if err := c.Policy.Validate(); err != nil {
 		return nil, err
 	}
+	if scheme := c.Vault.Policy().Scheme; scheme != taproot.FROST {
+		return nil, fmt.Errorf("settlements are signed with FROST, and the vault's scheme is %s", scheme)
+	}
 	return &Desk{Config: c, watch: netting.NewWatch(c.Vault)}, nil
 }
 

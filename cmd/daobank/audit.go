@@ -76,7 +76,7 @@ not be made, which says nothing about the bank.`,
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return uncheckedAudit(err) })
 	f := cmd.Flags()
-	f.StringVar(&o.Bank, "bank", envOr("DAOBANK_BANK", ""), "the bank's public file, bank.json (env DAOBANK_BANK)")
+	f.StringVar(&o.Bank, "bank", envOr("DAOBANK_BANK_FILE", ""), "the bank's public file, bank.json (env DAOBANK_BANK_FILE)")
 	f.StringVar(&data, "data", envOr("DAOBANK_DATA", ""), "data directory of the bank, when it is here: its public file is read, nothing else (env DAOBANK_DATA)")
 	f.StringVar(&o.Policy, "policy", "", "vault policy to check against, instead of the public file's: from a source that you trust more than the bank")
 	f.StringVar(&o.Postgres, "postgres", envOr("DAOBANK_POSTGRES", ""), "URL of the bank's database, only read (env DAOBANK_POSTGRES)")

@@ -190,7 +190,7 @@ func (a *audited) moveSatoshi(t *testing.T) {
 
 // What is missing is said in one sentence, with the status of a check not made.
 func TestAuditCommandSaysWhatIsMissing(t *testing.T) {
-	for _, name := range []string{"DAOBANK_BANK", "DAOBANK_DATA", "DAOBANK_POSTGRES", "DAOBANK_BITCOIND"} {
+	for _, name := range []string{"DAOBANK_BANK_FILE", "DAOBANK_DATA", "DAOBANK_POSTGRES", "DAOBANK_BITCOIND"} {
 		t.Setenv(name, "")
 	}
 	for _, tt := range []struct {

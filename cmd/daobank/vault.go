@@ -40,7 +40,7 @@ type vaultOptions struct {
 }
 
 func (o *vaultOptions) register(f *pflag.FlagSet) {
-	f.StringVar(&o.Bank, "bank", envOr("DAOBANK_BANK", ""), "the bank's public file, bank.json (env DAOBANK_BANK)")
+	f.StringVar(&o.Bank, "bank", envOr("DAOBANK_BANK_FILE", ""), "the bank's public file, bank.json (env DAOBANK_BANK_FILE)")
 	f.StringVar(&o.Data, "data", envOr("DAOBANK_DATA", ""), "data directory of the bank, when it is here: its public file is read, nothing else (env DAOBANK_DATA)")
 	f.Uint32Var(&o.Range, "range", 10_000, "look for coins of accounts and settlements up to this number")
 	registerNode(f, &o.Node)
