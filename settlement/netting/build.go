@@ -2,7 +2,6 @@ package netting
 
 import (
 	"bytes"
-	"cmp"
 	"encoding/binary"
 	"fmt"
 	"slices"
@@ -115,10 +114,6 @@ func findOutput(tx *wire.MsgTx, value int64, script []byte) uint32 {
 		return o.Value == value && bytes.Equal(o.PkScript, script)
 	})
 	return uint32(i)
-}
-
-func sortLargestFirst(coins []ledger.Coin) {
-	slices.SortStableFunc(coins, func(a, b ledger.Coin) int { return cmp.Compare(b.Amount, a.Amount) })
 }
 
 // Sighashes returns what is signed for each input: BIP-341, SIGHASH_DEFAULT.

@@ -1,8 +1,10 @@
 package netting
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/taproot"
@@ -25,8 +27,8 @@ const (
 // standard transaction.
 var StandardLimits = Limits{InputsMax: 500, PayoutsMax: 1000}
 
-// ErrNothingToSettle says that no withdrawal can be paid and no deposit waits
-// to be swept.
+// ErrNothingToSettle says that no withdrawal can be paid, no deposit waits to be
+// swept, and no coin is old enough to be moved before the recovery leaf opens.
 var ErrNothingToSettle = errors.New("nothing to settle")
 
 // TreasuryError says that the treasury cannot pay its part of the fee.
@@ -51,9 +53,13 @@ func Plan(s *ledger.State, vault *taproot.Vault, feeRate int64, limits Limits) (
 		return nil, fmt.Errorf("change address %d: %w", p.number, err)
 	}
 	p.change = change.Script
-	p.takeCoins(s.Coins(), limits.InputsMax)
+	height, _ := s.Block()
+	recovery := vault.Policy().Recovery
+	p.takeCoins(s.Coins(), limits.InputsMax, func(c ledger.Coin) bool {
+		return recovery.Freshness(recovery.Age(c.Height, height)) != taproot.Fresh
+	})
 	p.takePayouts(s.Held(), limits.PayoutsMax)
-	if len(p.payouts) == 0 && !p.sweeps {
+	if len(p.payouts) == 0 && !p.due {
 		return nil, ErrNothingToSettle
 	}
 	return p.cut(s.Balance(ledger.Treasury))
@@ -66,22 +72,29 @@ type plan struct {
 
 	coins   []ledger.Coin
 	in      ledger.Amount
-	sweeps  bool // a deposit is among the coins
+	due     bool // a deposit is among the coins, or one that must be refreshed
 	partial bool // coins are left for the next settlement
 	payouts []ledger.Payout
 }
 
 // takeCoins spends every coin while they fit, so that the vault is consolidated
-// on the way; beyond that the largest, so that payouts are covered first.
-func (p *plan) takeCoins(coins []ledger.Coin, max int) {
+// on the way; beyond that first those that are getting old, so that no coin
+// comes near the recovery leaf's timelock, and then the largest, so that payouts
+// are covered.
+func (p *plan) takeCoins(coins []ledger.Coin, max int, old func(ledger.Coin) bool) {
 	if len(coins) > max {
-		sortLargestFirst(coins)
+		slices.SortStableFunc(coins, func(a, b ledger.Coin) int {
+			if old(a) != old(b) {
+				return map[bool]int{true: -1, false: 1}[old(a)]
+			}
+			return cmp.Compare(b.Amount, a.Amount)
+		})
 		coins, p.partial = coins[:max], true
 	}
 	for _, c := range coins {
 		p.coins = append(p.coins, c)
 		p.in += c.Amount
-		p.sweeps = p.sweeps || c.Branch == ledger.BranchDeposit
+		p.due = p.due || c.Branch == ledger.BranchDeposit || old(c)
 	}
 }
 

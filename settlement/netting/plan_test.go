@@ -250,3 +250,26 @@ func TestPlanLeavesRoomForTheFee(t *testing.T) {
 		t.Errorf("pays %v, want %v", got, want)
 	}
 }
+
+// TestPlanRefreshesOldCoins: change is moved, with nothing else to settle, once a
+// third of the recovery leaf's timelock of 1,000 blocks has passed, so that no
+// coin comes near it; and where not all coins fit, the old ones go first.
+func TestPlanRefreshesOldCoins(t *testing.T) {
+	b, ann, _ := newBank(t, 100_000, 50_000)
+	b.Settle(relayRate)
+	change := b.Books.Coins()[0]
+	for age := uint32(1); 3*age < 1000; age++ {
+		if _, err := netting.Plan(b.Books, b.Vault, relayRate, netting.StandardLimits); !errors.Is(err, netting.ErrNothingToSettle) {
+			t.Fatalf("a coin %d blocks old is moved: %v", age, err)
+		}
+		b.Mine()
+		b.CatchUp()
+	}
+	if cut := plan(b, relayRate, netting.StandardLimits); len(cut.Inputs) != 1 || cut.Inputs[0] != change.OutPoint {
+		t.Errorf("the plan spends %v, want the old coin %s", cut.Inputs, change.OutPoint)
+	}
+	b.Deposit(ann.ID, 900_000) // larger, and young
+	if cut := plan(b, relayRate, netting.Limits{InputsMax: 1, PayoutsMax: 1}); cut.Inputs[0] != change.OutPoint {
+		t.Errorf("with room for one coin the plan spends %v, want the old one %s", cut.Inputs, change.OutPoint)
+	}
+}
