@@ -14,7 +14,6 @@ import (
 
 	"github.com/daobank/daobank/bitcoind"
 	"github.com/daobank/daobank/guardian"
-	"github.com/daobank/daobank/guardian/keep"
 	"github.com/daobank/daobank/keyfile"
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/taproot"
@@ -40,6 +39,8 @@ const (
 
 func newFoundCommand() *cobra.Command {
 	f := founding{Depth: 3, Threshold: 3, RecoveryDelay: recoveryDelay}
+	var ifMissing bool
+	var out string
 	cmd := &cobra.Command{
 		Use:   "found",
 		Short: "Write the founding document of a new bank",
@@ -54,11 +55,20 @@ generation with them; the bank opens when all of them have their share safe.`,
     --bitcoind http://127.0.0.1:18443 --bitcoind-user u --bitcoind-password p`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
+			path := filepath.Join(f.Data, foundingFileName)
 			doc, err := found(cmd.Context(), &f)
+			if ifMissing && errors.Is(err, errFounded) {
+				doc, err = parseFounding(path)
+			}
 			if err != nil {
 				return err
 			}
-			fmt.Fprintf(cmd.OutOrStdout(), "%s\nfounding document, hash %s\n", filepath.Join(f.Data, foundingFileName), doc.Hash())
+			if out != "" {
+				if err := copyPublic(path, out); err != nil {
+					return err
+				}
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "%s\nfounding document, hash %s\n", path, doc.Hash())
 			return nil
 		},
 	}
@@ -73,11 +83,16 @@ generation with them; the bank opens when all of them have their share safe.`,
 	flags.StringVar(&f.Node.URL, "bitcoind", envOr("DAOBANK_BITCOIND", ""), "URL of the Bitcoin node's RPC (env DAOBANK_BITCOIND)")
 	flags.StringVar(&f.Node.User, "bitcoind-user", envOr("DAOBANK_BITCOIND_USER", ""), "RPC user (env DAOBANK_BITCOIND_USER)")
 	flags.StringVar(&f.Node.Password, "bitcoind-password", envOr("DAOBANK_BITCOIND_PASSWORD", ""), "RPC password; prefer the environment (env DAOBANK_BITCOIND_PASSWORD)")
+	flags.BoolVar(&ifMissing, "if-missing", false, "leave a founding document that is there as it is and succeed: for machines that set themselves up")
+	flags.StringVar(&out, "out", "", "write a copy of the founding document, for the guardians, to this file")
 	return cmd
 }
 
+// errFounded says that the data directory holds a bank, which stays as it is.
+var errFounded = errors.New("there is a bank already")
+
 // found writes the founding document and the operator's keys into the data
-// directory, in one rename.
+// directory, in one rename. Error: errFounded.
 func found(ctx context.Context, f *founding) (*guardian.Founding, error) {
 	switch {
 	case f.Data == "":
@@ -86,8 +101,11 @@ func found(ctx context.Context, f *founding) (*guardian.Founding, error) {
 		return nil, errors.New("say where the Bitcoin node answers: --bitcoind http://127.0.0.1:18443")
 	}
 	dir := filepath.Dir(filepath.Join(f.Data, foundingFileName))
-	if _, err := os.Stat(dir); !errors.Is(err, fs.ErrNotExist) {
-		return nil, fmt.Errorf("there is a bank in %s already (%v): it is left as it is", f.Data, err)
+	switch _, err := os.Stat(dir); {
+	case err == nil:
+		return nil, fmt.Errorf("%w in %s: it is left as it is", errFounded, f.Data)
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
 	}
 	node, err := bitcoind.Dial(ctx, f.Node)
 	if err != nil {
@@ -135,18 +153,23 @@ func (f *founding) document(node *bitcoind.Client, tip bitcoind.Block) (*guardia
 		doc.Recovery.Threshold = f.Threshold
 	}
 	for _, path := range f.Guardians {
-		raw, err := os.ReadFile(path)
+		p, err := readPublic(path)
 		if err != nil {
 			return nil, err
-		}
-		var p keep.Public
-		if err := json.Unmarshal(raw, &p); err != nil {
-			return nil, fmt.Errorf("%s is not a guardian's public.json: %w", path, err)
 		}
 		doc.Guardians = append(doc.Guardians, p.Host)
 		doc.Recovery.Keys = append(doc.Recovery.Keys, p.Recovery)
 	}
 	return doc, nil
+}
+
+// parseFounding reads a founding document.
+func parseFounding(path string) (*guardian.Founding, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, err
+	}
+	return guardian.ParseFounding(raw)
 }
 
 // networkName is the name that taproot.Policy has for the node's chain.

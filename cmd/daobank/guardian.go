@@ -4,7 +4,9 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -76,7 +78,9 @@ func (o *guardianOptions) close(cmd *cobra.Command) (keyfile.Lock, error) {
 }
 
 func (o *guardianOptions) initCommand() *cobra.Command {
-	return &cobra.Command{
+	var ifMissing bool
+	var out string
+	cmd := &cobra.Command{
 		Use:   "init",
 		Short: "Make a guardian's keys",
 		Long: `init makes two keys in a new folder and encrypts them.
@@ -87,23 +91,75 @@ The recovery key is your part of the vault's last resort, which opens only when 
 coins have not moved for a long time. Move recovery.age to another place, and do not
 keep it beside the host key.
 
-The printed line is public: give it to whoever writes the founding document.`,
+The printed line is public: give it to whoever writes the founding document. It is
+in the folder as public.json, too.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if err := o.validate(); err != nil {
 				return err
 			}
-			l, err := o.close(cmd)
+			public, err := o.init(cmd, ifMissing)
 			if err != nil {
 				return err
 			}
-			public, err := keep.Init(o.Dir, l)
-			if err != nil {
-				return err
+			if out != "" {
+				if err := copyPublic(filepath.Join(o.Dir, "public.json"), out); err != nil {
+					return err
+				}
 			}
 			return json.NewEncoder(cmd.OutOrStdout()).Encode(public)
 		},
 	}
+	f := cmd.Flags()
+	f.BoolVar(&ifMissing, "if-missing", false, "make only what is not there, the identity file too: for machines that set themselves up")
+	f.StringVar(&out, "out", "", "write a copy of public.json to this file")
+	return cmd
+}
+
+// init makes the guardian's keys. Keys that are there stay as they are, even
+// when recovery.age has been moved to another place.
+func (o *guardianOptions) init(cmd *cobra.Command, ifMissing bool) (keep.Public, error) {
+	var none keep.Public
+	switch _, err := os.Stat(filepath.Join(o.Dir, "host.age")); {
+	case err == nil && ifMissing:
+		return readPublic(filepath.Join(o.Dir, "public.json"))
+	case err == nil:
+		return none, fmt.Errorf("%s holds a guardian's keys already: they are left as they are", o.Dir)
+	case !errors.Is(err, fs.ErrNotExist):
+		return none, err
+	}
+	if ifMissing && o.IdentityFile != "" {
+		if _, err := keyfile.CreateIdentity(o.IdentityFile); err != nil && !errors.Is(err, fs.ErrExist) {
+			return none, err
+		}
+	}
+	l, err := o.close(cmd)
+	if err != nil {
+		return none, err
+	}
+	return keep.Init(o.Dir, l)
+}
+
+// readPublic reads what "guardian init" wrote.
+func readPublic(path string) (keep.Public, error) {
+	var p keep.Public
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return p, err
+	}
+	if err := json.Unmarshal(raw, &p); err != nil {
+		return p, fmt.Errorf("%s is not a guardian's public.json: %w", path, err)
+	}
+	return p, nil
+}
+
+// copyPublic copies a file that everyone may read, over an earlier copy.
+func copyPublic(from, to string) error {
+	raw, err := os.ReadFile(from)
+	if err != nil {
+		return err
+	}
+	return keyfile.Replace(to, raw, 0o644)
 }
 
 func (o *guardianOptions) backupCommand() *cobra.Command {
