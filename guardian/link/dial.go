@@ -21,11 +21,22 @@ import (
 const (
 	dialLimit  = 10 * time.Second
 	firstPause = 100 * time.Millisecond
-	lastPause  = 15 * time.Second
-	// idleLimit ends a connection on which the coordinator, which asks for the
-	// status every few seconds, has been silent.
-	idleLimit = time.Minute
+	lastPause  = 2 * time.Second // a coordinator that is back is found within it
 )
+
+// limits bound what the coordinator may use of a guardian.
+type limits struct {
+	requests int           // under way at a time
+	headers  int           // bytes of a request's headers
+	send     time.Duration // to send a request
+	answer   time.Duration // to carry it out and take the answer
+	// A connection on which nothing was heard for quiet is tried, and ends when
+	// the coordinator does not answer within ping.
+	quiet, ping time.Duration
+}
+
+var usualLimits = limits{requests: 16, headers: 16 << 10, send: 15 * time.Second, answer: 2 * time.Minute,
+	quiet: 10 * time.Second, ping: 5 * time.Second}
 
 // Serve dials the coordinator and answers its requests with the handler, one
 // connection after another, until ctx ends. It returns ctx's error.
@@ -33,7 +44,7 @@ func Serve(ctx context.Context, address string, coordinator *btcec.PublicKey, ho
 	pause, failed := firstPause, ""
 	for {
 		began := time.Now()
-		err := serveOnce(ctx, address, coordinator, host, handler)
+		err := serveOnce(ctx, address, coordinator, host, handler, usualLimits)
 		if ctx.Err() != nil {
 			return ctx.Err()
 		}
@@ -47,7 +58,7 @@ func Serve(ctx context.Context, address string, coordinator *btcec.PublicKey, ho
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
-		case <-time.After(pause/2 + rand.N(pause)):
+		case <-time.After(pause/2 + rand.N(pause/2)):
 		}
 		pause = min(2*pause, lastPause)
 	}
@@ -55,7 +66,7 @@ func Serve(ctx context.Context, address string, coordinator *btcec.PublicKey, ho
 
 var errEnded = errors.New("the connection ended")
 
-func serveOnce(ctx context.Context, address string, coordinator *btcec.PublicKey, host *btcec.PrivateKey, handler http.Handler) error {
+func serveOnce(ctx context.Context, address string, coordinator *btcec.PublicKey, host *btcec.PrivateKey, handler http.Handler, l limits) error {
 	tcp, err := net.ResolveTCPAddr("tcp", address)
 	if err != nil {
 		return err
@@ -72,8 +83,8 @@ func serveOnce(ctx context.Context, address string, coordinator *btcec.PublicKey
 	defer conn.Close()
 	stop := context.AfterFunc(ctx, func() { conn.Close() })
 	defer stop()
-	(&http2.Server{IdleTimeout: idleLimit}).ServeConn(conn, &http2.ServeConnOpts{
-		Context: ctx, Handler: handler, BaseConfig: &http.Server{ErrorLog: discard},
-	})
+	server := &http2.Server{MaxConcurrentStreams: uint32(l.requests), ReadIdleTimeout: l.quiet, PingTimeout: l.ping}
+	server.ServeConn(conn, &http2.ServeConnOpts{Context: ctx, Handler: handler, BaseConfig: &http.Server{
+		ErrorLog: discard, MaxHeaderBytes: l.headers, ReadTimeout: l.send, WriteTimeout: l.answer}})
 	return errEnded
 }

@@ -97,7 +97,8 @@ func (h *Hub) welcome(conn *brontide.Conn) {
 		return
 	}
 	transport := &http2.Transport{AllowHTTP: true, ReadIdleTimeout: 10 * time.Second, PingTimeout: 5 * time.Second,
-		MaxReadFrameSize: 1 << 20, MaxHeaderListSize: 16 << 10}
+		MaxReadFrameSize: 1 << 20, MaxHeaderListSize: 16 << 10,
+		StrictMaxConcurrentStreams: true} // wait for a place rather than fail
 	client, err := transport.NewClientConn(conn)
 	if err != nil {
 		h.log.Warn("a guardian's connection failed", "guardian", place, "error", err)

@@ -181,7 +181,7 @@ func TestStrangersAreRefused(t *testing.T) {
 		t.Errorf("the hub holds %d connections of unknown keys", n)
 	}
 	// The guardian pins the coordinator's key: another one fails the handshake.
-	err := serveOnce(t.Context(), p.hub.Addr().String(), stranger.PubKey(), p.guardians[0], handler)
+	err := serveOnce(t.Context(), p.hub.Addr().String(), stranger.PubKey(), p.guardians[0], handler, usualLimits)
 	if err == nil || errors.Is(err, errEnded) {
 		t.Errorf("a coordinator with another key was served: %v", err)
 	}
