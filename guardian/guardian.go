@@ -53,6 +53,7 @@ type Config struct {
 	Limits  Limits
 	Memory  *Memory          // what it signed before; nil remembers only while it runs
 	Headers *Headers         // what it replayed before; nil remembers only while it runs
+	Proof   *Equivocation    // found before, against this operator: the guardian signs nothing
 	Now     func() time.Time // for the limit of a day; nil means time.Now
 	Random  io.Reader        // for nonces; nil means crypto/rand
 }
@@ -62,17 +63,24 @@ type Config struct {
 type Guardian struct {
 	config Config
 
-	mu        sync.Mutex
+	// busy is held by whoever works with the books, which may be long: the journal
+	// and the node are asked meanwhile.
+	busy      chan struct{}
 	replay    *audit.Replay
-	halted    error
 	responder *roast.Responder
 	rounds    map[roast.RequestID]*round
+
+	mu     sync.Mutex // never held while anybody is asked
+	batch  uint64     // the last batch that is replayed and whose header is on disk
+	head   ledger.Hash
+	halted error
 }
 
 // A round is a request that the guardian has found right to sign.
 type round struct {
 	built *netting.Transaction
-	paid  int64 // satoshis that leave the vault
+	batch uint64 // that its cut ended
+	paid  int64  // satoshis that leave the vault
 }
 
 // Proposal asks for signatures on a settlement.
@@ -113,69 +121,49 @@ func New(c Config) (*Guardian, error) {
 	if err != nil {
 		return nil, err
 	}
-	return &Guardian{config: c, replay: replay, responder: responder, rounds: make(map[roast.RequestID]*round)}, nil
+	g := &Guardian{config: c, replay: replay, responder: responder, rounds: make(map[roast.RequestID]*round),
+		busy: make(chan struct{}, 1), head: replay.Books().Head()}
+	if c.Proof != nil {
+		g.halt(c.Proof)
+	}
+	return g, nil
 }
+
+// lock waits until nobody else works with the books, or ctx ends.
+func (g *Guardian) lock(ctx context.Context) error {
+	select {
+	case g.busy <- struct{}{}:
+		return nil
+	case <-ctx.Done():
+		return fmt.Errorf("guardian %d is busy: %w", g.ID(), context.Cause(ctx))
+	}
+}
+
+func (g *Guardian) unlock() { <-g.busy }
 
 // ID is the guardian's number in the group.
 func (g *Guardian) ID() frost.ID { return g.config.Share.ID() }
 
-// Head is the last batch that the guardian has replayed and the hash of its header.
+// Head is the last batch that the guardian has replayed, with its header on disk,
+// and the hash of that header. It answers at once, also during a Sync.
 func (g *Guardian) Head() (batch uint64, hash ledger.Hash) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	books := g.replay.Books()
-	return books.Last().Number, books.Head()
+	return g.batch, g.head
 }
 
-// Sync replays what the journal holds beyond the guardian's books. Errors:
-// *HaltError when the history or the chain contradicts it, else the source's.
-func (g *Guardian) Sync(ctx context.Context) error {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	return g.sync(ctx)
-}
-
-func (g *Guardian) sync(ctx context.Context) error {
-	if g.halted != nil {
-		return g.halted
-	}
-	for batch, err := range g.config.Journal.Batches(ctx, g.replay.Books().Last().Number+1) {
-		if err != nil {
-			return fmt.Errorf("guardian %d reads the journal: %w", g.ID(), err)
-		}
-		if err := g.follow(ctx, batch); err != nil {
-			return err
-		}
-	}
-	if g.config.Headers == nil {
-		return nil
-	}
-	return g.config.Headers.Sync()
-}
-
-// follow takes the next batch into the books. One that contradicts itself, the
-// rules, or a header that the guardian has seen, ends its signing.
-func (g *Guardian) follow(ctx context.Context, batch *ledger.Batch) error {
-	err := g.replay.Follow(ctx, batch)
-	if err == nil && g.config.Headers != nil {
-		err = g.config.Headers.Take(&batch.Header)
-	}
-	var history *ledger.HistoryError
-	var twice *Equivocation
-	switch {
-	case errors.As(err, &history), errors.As(err, &twice):
-		g.halted = &HaltError{ID: g.ID(), Err: err}
-		return g.halted
-	case err != nil:
-		return fmt.Errorf("guardian %d: %w", g.ID(), err)
-	}
-	return nil
-}
-
-// Halted is the *HaltError for which the guardian has stopped signing, or nil.
+// Halted is the *HaltError for which the guardian has stopped signing, or nil. It
+// answers at once, also during a Sync.
 func (g *Guardian) Halted() error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
+	return g.halted
+}
+
+func (g *Guardian) halt(why error) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	g.halted = &HaltError{ID: g.ID(), Err: why}
 	return g.halted
 }
 
@@ -184,8 +172,10 @@ func (g *Guardian) Halted() error {
 // then gives one public nonce for each input. Errors: ErrNotThere,
 // *roast.RefusalError, *HaltError.
 func (g *Guardian) Commit(ctx context.Context, p Proposal, request roast.CommitRequest) ([]frost.PublicNonce, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
+	if err := g.lock(ctx); err != nil {
+		return nil, err
+	}
+	defer g.unlock()
 	if err := g.sync(ctx); err != nil {
 		return nil, err
 	}
@@ -205,14 +195,19 @@ func (g *Guardian) Commit(ctx context.Context, p Proposal, request roast.CommitR
 		return nil, err
 	}
 	// One settlement is in flight, so older requests are of no use any more.
+	g.forget(func(id roast.RequestID) bool { return id != request.Request })
+	g.rounds[request.Request] = r
+	return nonces, nil
+}
+
+// forget gives rounds up: their nonces will sign nothing.
+func (g *Guardian) forget(which func(roast.RequestID) bool) {
 	for id := range g.rounds {
-		if id != request.Request {
+		if which(id) {
 			g.responder.Forget(id)
 			delete(g.rounds, id)
 		}
 	}
-	g.rounds[request.Request] = r
-	return nonces, nil
 }
 
 // Messages is what a settlement's signers sign: for each input its sighash,
@@ -285,7 +280,7 @@ func (g *Guardian) examine(p Proposal) (*round, error) {
 	case built.FeeSat > g.config.Limits.FeeMax:
 		return nil, refusal("its fee of %d sat is above the limit of %d sat", built.FeeSat, g.config.Limits.FeeMax)
 	}
-	r := &round{built: built, paid: built.FeeSat}
+	r := &round{built: built, batch: open.Batch, paid: built.FeeSat}
 	for _, payout := range open.Payouts {
 		r.paid += int64(payout.Amount)
 	}
@@ -306,16 +301,23 @@ func (g *Guardian) signed(r *round) Signed {
 
 // Sign answers in a session: one partial signature for each input, under nonces
 // that are then gone, and the next nonces. The settlement is written down, on
-// disk, before anything is signed. Errors: roast.ErrNoNonces, *HaltError.
-func (g *Guardian) Sign(_ context.Context, request roast.SignRequest) (roast.Answer, error) {
-	g.mu.Lock()
-	defer g.mu.Unlock()
-	if g.halted != nil {
-		return roast.Answer{}, g.halted
+// disk, before anything is signed. Errors: roast.ErrNoNonces,
+// *roast.RefusalError when the books have moved on since Commit, *HaltError.
+func (g *Guardian) Sign(ctx context.Context, request roast.SignRequest) (roast.Answer, error) {
+	if err := g.lock(ctx); err != nil {
+		return roast.Answer{}, err
+	}
+	defer g.unlock()
+	if err := g.Halted(); err != nil {
+		return roast.Answer{}, err
 	}
 	r := g.rounds[request.Request]
 	if r == nil {
 		return roast.Answer{}, roast.ErrNoNonces
+	}
+	if open := g.replay.Books().Open(); open == nil || open.Settlement != r.built.Settlement || open.Batch != r.batch {
+		g.forget(func(id roast.RequestID) bool { return id == request.Request })
+		return roast.Answer{}, refusal("the cut of settlement %d in batch %d is not in flight any more", r.built.Settlement, r.batch)
 	}
 	s := g.signed(r)
 	if reason := g.config.Memory.Check(s, g.config.Limits); reason != "" {

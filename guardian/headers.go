@@ -3,7 +3,6 @@ package guardian
 import (
 	"errors"
 	"fmt"
-	"io"
 	"os"
 	"path/filepath"
 
@@ -37,17 +36,17 @@ type Headers struct {
 	last uint64 // number of the last header
 }
 
-// OpenHeaders reads a guardian's headers, or begins. A header that a crash cut
-// short is removed.
+// OpenHeaders reads a guardian's headers, or begins. What a crash left at the end
+// that is no header of its place was never put on disk, so that the guardian has
+// neither attested it nor signed on it: it is removed.
 func OpenHeaders(path string) (*Headers, error) {
 	f, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
 	if err != nil {
 		return nil, err
 	}
 	h := &Headers{file: f}
-	info, err := f.Stat()
+	err = h.findLast()
 	if err == nil {
-		h.last = uint64(info.Size()) / ledger.SignedHeaderSize
 		err = errors.Join(f.Truncate(int64(h.last)*ledger.SignedHeaderSize), f.Sync(), keyfile.SyncDir(filepath.Dir(path)))
 	}
 	if err != nil {
@@ -55,6 +54,24 @@ func OpenHeaders(path string) (*Headers, error) {
 		return nil, fmt.Errorf("the guardian's headers %s: %w", path, err)
 	}
 	return h, nil
+}
+
+// findLast looks for the last header that stands in its place.
+func (h *Headers) findLast() error {
+	info, err := h.file.Stat()
+	if err != nil {
+		return err
+	}
+	for h.last = uint64(info.Size()) / ledger.SignedHeaderSize; h.last > 0; h.last-- {
+		raw, err := h.read(h.last)
+		if err != nil {
+			return err
+		}
+		if header, err := ledger.DecodeSignedHeader(raw); err == nil && header.Number == h.last {
+			return nil
+		}
+	}
+	return nil
 }
 
 // Last is the number of the newest header, 0 before the first.
@@ -85,11 +102,23 @@ func (h *Headers) Take(header *ledger.SignedHeader) error {
 
 // Header reads a header that was kept.
 func (h *Headers) Header(number uint64) (ledger.SignedHeader, error) {
-	raw := make([]byte, ledger.SignedHeaderSize)
-	if _, err := h.file.ReadAt(raw, int64(number-1)*ledger.SignedHeaderSize); err != nil && !errors.Is(err, io.EOF) {
-		return ledger.SignedHeader{}, fmt.Errorf("read header %d: %w", number, err)
+	raw, err := h.read(number)
+	if err != nil {
+		return ledger.SignedHeader{}, err
 	}
-	return ledger.DecodeSignedHeader(raw)
+	header, err := ledger.DecodeSignedHeader(raw)
+	if err == nil && header.Number != number {
+		err = fmt.Errorf("the file of headers is damaged: header %d stands in the place of header %d", header.Number, number)
+	}
+	return header, err
+}
+
+func (h *Headers) read(number uint64) ([]byte, error) {
+	raw := make([]byte, ledger.SignedHeaderSize)
+	if _, err := h.file.ReadAt(raw, int64(number-1)*ledger.SignedHeaderSize); err != nil {
+		return nil, fmt.Errorf("read header %d: %w", number, err)
+	}
+	return raw, nil
 }
 
 // Sync puts what was taken on disk.

@@ -79,3 +79,31 @@ func TestHeadersRemember(t *testing.T) {
 		}
 	}
 }
+
+// TestHeadersAfterAPowerCut: a file that grew before its content was written ends
+// in zeros. They are no headers, and no proof against the operator.
+func TestHeadersAfterAPowerCut(t *testing.T) {
+	operator, err := btcec.NewPrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	path := filepath.Join(t.TempDir(), "headers")
+	h, err := OpenHeaders(path)
+	if err != nil {
+		t.Fatal(err)
+	}
+	first, second := signHeader(t, operator, ledger.BankID{1}, 1, 1), signHeader(t, operator, ledger.BankID{1}, 2, 2)
+	if err := errors.Join(h.Take(&first), h.Close(), os.Truncate(path, 3*ledger.SignedHeaderSize)); err != nil {
+		t.Fatal(err)
+	}
+	if h, err = OpenHeaders(path); err != nil {
+		t.Fatal(err)
+	}
+	defer h.Close()
+	if h.Last() != 1 {
+		t.Errorf("the last header is %d, want 1", h.Last())
+	}
+	if err := h.Take(&second); err != nil {
+		t.Errorf("the next header: %v", err)
+	}
+}
