@@ -7,26 +7,41 @@
 // replays it with package ledger; of every entry that was taken from the chain
 // it looks at its own node. Asked to sign settlement n, it rebuilds the
 // transaction from its own books and signs only what it has built itself: the
-// proposal's bytes are compared, never used.
+// proposal's bytes are compared, never used. Its own node must know every coin
+// that is spent: unspent, deep enough, with the amount and script of the books.
 //
 //	          ┌──────────── Sync: replay, check facts ◀──┐
 //	          ▼                                          │
-//	following ── Commit: rebuild, compare ──▶ nonces out ── Sign ──▶ following
+//	following ── Commit: rebuild, compare, look up coins ──▶ nonces out ── Sign: remember, sign ──▶ following
 //	          ├── chain differs ──▶ waiting: signs nothing until its node agrees
-//	          └── history wrong ──▶ halted: signs nothing, ever
+//	          └── history wrong ──▶ halted: signs nothing while it runs
+//
+// Memory and Headers are what a guardian knows besides the journal, on disk:
+// what it has agreed to sign, written before a signature leaves, and every
+// header it has replayed, so that a restart cannot be shown another history
+// unseen. Without them it remembers only while it runs. Memory also counts what
+// leaves the vault in 24 hours; Limits bound that, one settlement, and its fee.
 //
 // On failure: an error from the journal's source or from the node is passed on
 // and the next call tries again; so is a batch that differs from the chain as
 // the guardian's node sees it (netting.FactError), for a node can be on a branch
-// that loses. A batch that contradicts the history, the rules or a signature
-// halts the guardian for good; HaltError says what it saw. A refused
-// proposal is a RefusalError and changes nothing. Nonces live in memory only
-// and are used once; a guardian that restarts begins at round one.
+// that loses. A batch that contradicts the history, the rules, a signature or a
+// kept header halts the guardian; HaltError says what it saw, Equivocation is
+// the proof when there are two headers of one number. The halt itself is not
+// stored: after a restart the guardian replays from genesis and halts again if
+// it is shown the same. A refused proposal is a roast.RefusalError and changes
+// nothing. Nonces (roast.Responder) live in memory only and are used once; a
+// guardian that restarts begins at Commit.
 //
-// Quorum is the coordinator's side: it asks guardians until t of them have
-// signed, verifies the result and names whoever answered wrongly. It needs no
-// trust; without t honest guardians it can only fail.
+// Quorum is the coordinator's side, on package roast: it succeeds whenever t
+// guardians answer rightly, whatever the others do, verifies the result, and
+// logs who failed or lied. It needs no trust; without t honest guardians it can
+// only fail. A Peer is a Guardian in this process or, as in the program, a
+// wire.Remote: each guardian runs in a process of its own and dials out
+// (packages guardian/link and guardian/wire), on a folder of its own
+// (guardian/keep).
 //
-// Guardians of this version live inside the bank's process, with shares made by
-// frost.TrustedDealer. They check all the same.
+// Founding is what guardians agree on before they make their key with package
+// chilldkg. Attestation is a guardian's signature, with its host key, for what it
+// has replayed.
 package guardian
