@@ -57,19 +57,22 @@ func testVault(t testing.TB) *taproot.Vault {
 // books, each order a batch of its own, and nothing behind them: no queue, no
 // disk. The story of this package runs on the real ones.
 type fakeBank struct {
-	mu      sync.Mutex
-	state   *ledger.State
-	batches []*ledger.Batch
-	places  map[ledger.OrderRef]uint64
-	moves   []postgres.Movement
-	fail    error // what everything answers, if set
-	busyAt  int   // the order of a SubmitMany that the queue has no room for; 0 is none
+	mu           sync.Mutex
+	state        *ledger.State
+	batches      []*ledger.Batch
+	places       map[ledger.OrderRef]uint64
+	moves        []postgres.Movement
+	attestations []postgres.Attestation // by guardian, one of each
+	fail         error                  // what everything answers, if set
+	busyAt       int                    // the order of a SubmitMany that the queue has no room for; 0 is none
 }
 
 var (
 	_ Clearing = (*fakeBank)(nil)
 	_ Journal  = (*fakeBank)(nil)
 	_ Desk     = (*fakeBank)(nil)
+
+	_ Attestations = (*fakeBank)(nil)
 )
 
 func newFakeBank(t testing.TB) *fakeBank {
@@ -256,9 +259,10 @@ func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	f := &fixture{TB: t, fakeBank: newFakeBank(t)}
 	f.config = Config{
-		Clearing: f.fakeBank, Journal: f.fakeBank, Desk: f.fakeBank, Vault: testVault(t), Charter: testCharter(),
-		Ready: func(context.Context) error { return f.fakeBank.fail },
-		Log:   slog.New(slog.DiscardHandler),
+		Clearing: f.fakeBank, Journal: f.fakeBank, Attestations: f.fakeBank, Desk: f.fakeBank, Vault: testVault(t), Charter: testCharter(),
+		Guardians: hostKeys(t),
+		Ready:     func(context.Context) error { return f.fakeBank.fail },
+		Log:       slog.New(slog.DiscardHandler),
 	}
 	f.url = f.serve(NewHandler(f.config))
 	f.client = Dial(f.url)

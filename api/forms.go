@@ -26,6 +26,11 @@ type Bank struct {
 	Batch         uint64         `json:"batch"`  // last batch
 	Head          ledger.Hash    `json:"head"`   // hash of its header; the bank's id before the first
 	Settlements   uint32         `json:"settlements"`
+	// Attested is the last batch that as many guardians as must sign have
+	// replayed, and Anchored the last whose books are in a Bitcoin transaction at
+	// its depth; 0 for none. Both hold for all batches before, too.
+	Attested uint64 `json:"attested"`
+	Anchored uint64 `json:"anchored"`
 }
 
 // Account is one account of the books.

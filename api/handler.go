@@ -14,6 +14,7 @@ import (
 	"github.com/daobank/daobank/ledger/postgres"
 	"github.com/daobank/daobank/settlement"
 	"github.com/daobank/daobank/taproot"
+	"github.com/daobank/daobank/taproot/chilldkg"
 )
 
 // Clearing carries out orders and shows the books. clearing.Engine is one.
@@ -31,6 +32,12 @@ type Journal interface {
 	FindOrder(ctx context.Context, ref ledger.OrderRef) (batch uint64, index int, err error)
 }
 
+// Attestations reads what guardians attested. postgres.Store is one.
+type Attestations interface {
+	Attested(ctx context.Context, threshold int) (uint64, error)
+	AttestationsOf(ctx context.Context, batch uint64) ([]postgres.Attestation, error)
+}
+
 // Desk prices withdrawals and lists settlements. settlement.Desk is one.
 type Desk interface {
 	Quote(ctx context.Context, script []byte) (settlement.Quote, error)
@@ -38,18 +45,22 @@ type Desk interface {
 }
 
 var (
-	_ Clearing = (*clearing.Engine)(nil)
-	_ Journal  = (*postgres.Store)(nil)
-	_ Desk     = (*settlement.Desk)(nil)
+	_ Clearing     = (*clearing.Engine)(nil)
+	_ Journal      = (*postgres.Store)(nil)
+	_ Attestations = (*postgres.Store)(nil)
+	_ Desk         = (*settlement.Desk)(nil)
 )
 
 // Config is what the HTTP edge stands on. All fields are needed.
 type Config struct {
-	Clearing Clearing
-	Journal  Journal
-	Desk     Desk
-	Vault    *taproot.Vault
-	Charter  ledger.Charter
+	Clearing     Clearing
+	Journal      Journal
+	Attestations Attestations
+	Desk         Desk
+	Vault        *taproot.Vault
+	Charter      ledger.Charter
+	// Guardians are the host keys of the founding document, by guardian's id.
+	Guardians []chilldkg.HostPublicKey
 	// Ready returns why the bank cannot work now: the engine, the database or
 	// the node. Its text is shown to everyone who asks.
 	Ready func(context.Context) error
@@ -84,6 +95,7 @@ func (b *bank) routes() []route {
 		{pattern: "GET /v1/quote", handle: b.getQuote},
 		{pattern: "GET /v1/batches", handle: b.getBatches},
 		{pattern: "GET /v1/batches/{number}", handle: b.getBatch},
+		{pattern: "GET /v1/attestations/{batch}", handle: b.getAttestations},
 		{pattern: "GET /v1/settlements", handle: b.getSettlements},
 		{pattern: "GET /healthz", handle: getHealth},
 		{pattern: "GET /readyz", handle: b.getReady},

@@ -58,7 +58,12 @@ func (b *bank) getBank(req *http.Request) (any, error) {
 		ID: b.id, Charter: b.Charter, Network: b.Vault.Policy().Network, Descriptor: b.Vault.Descriptor(),
 		Policy: b.Vault.Policy(), WithdrawalMin: b.Charter.WithdrawalMin,
 	}
-	err := b.Clearing.View(req.Context(), func(s *ledger.State) {
+	var err error
+	// Before the last batch is read, so that it is not ahead of it.
+	if answer.Attested, err = b.Attestations.Attested(req.Context(), answer.Policy.Threshold); err != nil {
+		return nil, err
+	}
+	err = b.Clearing.View(req.Context(), func(s *ledger.State) {
 		var block ledger.Hash
 		answer.Height, block = s.Block()
 		slices.Reverse(block[:])
@@ -69,7 +74,8 @@ func (b *bank) getBank(req *http.Request) (any, error) {
 	if err != nil {
 		return nil, err // and do not look at the answer: the View may still write to it
 	}
-	return answer, nil
+	answer.Anchored, err = b.anchored(req.Context(), answer.Settlements)
+	return answer, err
 }
 
 // pathAccount reads an account of the path: dao1… or a number.

@@ -70,7 +70,7 @@ func (b *realBank) open() {
 	if err != nil {
 		b.Fatal(err)
 	}
-	handler := NewHandler(Config{Clearing: engine, Journal: b.store, Desk: desk, Vault: vault, Charter: testCharter(), Ready: func(context.Context) error { return engine.Err() }, Log: log})
+	handler := NewHandler(Config{Clearing: engine, Journal: b.store, Attestations: b.store, Desk: desk, Vault: vault, Charter: testCharter(), Ready: func(context.Context) error { return engine.Err() }, Log: log})
 	b.engine = engine
 	b.now.Store(&handler)
 }

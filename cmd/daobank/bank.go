@@ -168,8 +168,8 @@ func (b *bank) run(ctx context.Context, listener net.Listener, ready func(string
 		return err
 	}
 	server := api.NewServer(listener.Addr().String(), api.NewHandler(api.Config{
-		Clearing: b.engine, Desk: b.desk, Journal: b.store, Vault: b.vault,
-		Charter: b.dir.Charter, Ready: b.ready, Log: b.log,
+		Clearing: b.engine, Desk: b.desk, Journal: b.store, Attestations: b.store, Vault: b.vault,
+		Charter: b.dir.Charter, Guardians: b.dir.founding.Guardians, Ready: b.ready, Log: b.log,
 	}))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {

@@ -30,6 +30,7 @@ import (
 	"github.com/daobank/daobank/ledger/postgres/cluster"
 	"github.com/daobank/daobank/settlement"
 	"github.com/daobank/daobank/taproot"
+	"github.com/daobank/daobank/taproot/chilldkg"
 )
 
 // testMain runs the tests and stops the PostgreSQL that they share.
@@ -51,6 +52,7 @@ func TestMain(m *testing.M) {
 //
 //	member NAME ARG…    daobank member with the key NAME.key and the passphrase of the file "pass"
 //	credit NAME SAT     a deposit reaches its depth
+//	attest N            as if N guardians had replayed the journal so far
 //	bank lose N         the next N orders are carried out, and their answers lost
 //	bank stop, start    the bank goes away and comes back
 //	bank forget         the bank comes back with books that are empty
@@ -71,6 +73,7 @@ func TestMember(t *testing.T) {
 		Cmds: map[string]func(*testscript.TestScript, bool, []string){
 			"member": scriptMember,
 			"credit": scriptCredit,
+			"attest": scriptAttest,
 			"bank":   scriptBankCommand,
 			"mode":   scriptMode,
 
@@ -164,8 +167,8 @@ func (b *scriptBank) start(ctx context.Context) error {
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.engine = engine
-	b.handler = api.NewHandler(api.Config{Clearing: engine, Journal: b.store, Desk: desk, Vault: vault, Charter: scriptCharter(),
-		Ready: func(context.Context) error { return engine.Err() }, Log: log})
+	b.handler = api.NewHandler(api.Config{Clearing: engine, Journal: b.store, Attestations: b.store, Desk: desk, Vault: vault, Charter: scriptCharter(),
+		Guardians: scriptGuardians, Ready: func(context.Context) error { return engine.Err() }, Log: log})
 	return nil
 }
 
@@ -227,6 +230,27 @@ func scriptCredit(ts *testscript.TestScript, neg bool, args []string) {
 		&ledger.Block{Height: height + 1, Hash: next, Previous: hash},
 		&ledger.Deposit{OutPoint: ledger.OutPoint{TxID: next}, Amount: ledger.Amount(amount), Index: account.Number.Index(), Height: height + 1, TxIndex: 1},
 	}))
+}
+
+// scriptGuardians are the host keys of guardians that do not run here.
+var scriptGuardians = make([]chilldkg.HostPublicKey, 5)
+
+// scriptAttest is a fake of the guardians: it writes what they would attest into
+// the store, which does not look at the signatures.
+func scriptAttest(ts *testscript.TestScript, neg bool, args []string) {
+	b := ts.Value(bankKey{}).(*scriptBank)
+	if len(args) != 1 || neg {
+		ts.Fatalf("usage: attest N")
+	}
+	n, err := strconv.Atoi(args[0])
+	ts.Check(err)
+	ctx := context.Background()
+	var batch uint64
+	var head ledger.Hash
+	ts.Check(b.engine.View(ctx, func(s *ledger.State) { batch, head = s.Last().Number, s.Head() }))
+	for id := range n {
+		ts.Check(b.store.SaveAttestation(ctx, postgres.Attestation{Guardian: uint32(id), Batch: batch, Head: head}))
+	}
 }
 
 func scriptBankCommand(ts *testscript.TestScript, neg bool, args []string) {
