@@ -218,9 +218,13 @@ func (r *guardianRun) guard(ctx context.Context, end *wire.Guardian, result *chi
 		return err
 	}
 	defer headers.Close()
+	evidence, err := r.keep.Evidence()
+	if err != nil {
+		return err
+	}
 	bank := api.Dial(r.Bank).Pin(charter.ID())
 	g, err := guardian.New(guardian.Config{Share: result.Share, Group: result.Group, Vault: vault, Charter: charter,
-		Journal: bank, Chain: node, Limits: r.Limits, Memory: memory, Headers: headers})
+		Journal: bank, Chain: node, Limits: r.Limits, Memory: memory, Headers: headers, Proof: evidence})
 	if err != nil {
 		return err
 	}
@@ -257,7 +261,7 @@ func (r *guardianRun) dial(ctx context.Context) (*bitcoind.Client, error) {
 // follow replays what is new, every second. A proof that the operator showed two
 // histories is kept.
 func (r *guardianRun) follow(ctx context.Context, g *guardian.Guardian) error {
-	failed := ""
+	failed, accused := "", false
 	for {
 		err := g.Sync(ctx)
 		if ctx.Err() != nil {
@@ -269,9 +273,9 @@ func (r *guardianRun) follow(ctx context.Context, g *guardian.Guardian) error {
 		}
 		if text != failed && err != nil {
 			r.log.Error("cannot follow the bank", "error", err)
-			r.accuse(err)
 		}
 		failed = text
+		accused = accused || r.accuse(err)
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -280,13 +284,16 @@ func (r *guardianRun) follow(ctx context.Context, g *guardian.Guardian) error {
 	}
 }
 
-func (r *guardianRun) accuse(err error) {
+// accuse keeps the proof that an error holds, and reports whether there was one
+// and it is on disk.
+func (r *guardianRun) accuse(err error) bool {
 	var twice *guardian.Equivocation
 	if !errors.As(err, &twice) {
-		return
+		return false
 	}
 	path, err := r.keep.Accuse(twice)
 	r.log.Error("THE OPERATOR SHOWED TWO HISTORIES: this guardian signs no more", "proof", path, "error", err)
+	return err == nil
 }
 
 // serveStatus answers "guardian status" on a socket in the folder.

@@ -185,20 +185,6 @@ func (k *Keep) Headers() (*guardian.Headers, error) {
 	return guardian.OpenHeaders(filepath.Join(k.dir, "headers"))
 }
 
-// Accuse keeps a proof against the operator and returns its path.
-func (k *Keep) Accuse(e *guardian.Equivocation) (string, error) {
-	dir := filepath.Join(k.dir, "evidence")
-	if err := os.MkdirAll(dir, 0o700); err != nil {
-		return "", err
-	}
-	path := filepath.Join(dir, fmt.Sprintf("equivocation-%d.json", e.A.Number))
-	err := writeJSON(path, map[string]any{"kind": "equivocation", "a": fmt.Sprintf("%x", e.A.Bytes()), "b": fmt.Sprintf("%x", e.B.Bytes())})
-	if errors.Is(err, fs.ErrExist) {
-		err = nil
-	}
-	return path, err
-}
-
 func writeJSON(path string, v any) error {
 	raw, err := json.MarshalIndent(v, "", "  ")
 	if err != nil {
