@@ -78,10 +78,30 @@ func (c *ceremony) finished(ctx context.Context) ([]byte, error) {
 			return nil, fmt.Errorf("guardian %d has agreed to another founding document (%s)", r.id, s.Founding)
 		}
 		if s.Finished {
+			if err := c.check(s.Recovery); err != nil {
+				return nil, fmt.Errorf("guardian %d says that it has finished, and shows no key generation of this founding: %w", r.id, err)
+			}
 			return s.Recovery, nil
 		}
 	}
 	return nil, nil
+}
+
+// check looks at what a guardian shows as the recovery data of a finished run, so
+// that who refuses rubbish later is not taken for the one who sent it.
+func (c *ceremony) check(data []byte) error {
+	result, err := chilldkg.RecoverCoordinator(data)
+	if err != nil {
+		return err
+	}
+	got, err := result.Params.Hash()
+	if err != nil {
+		return err
+	}
+	if want, err := c.founding.Params().Hash(); err != nil || got != want {
+		return errOtherGroup
+	}
+	return nil
 }
 
 // handOn gives a finished run to all guardians and collects what they

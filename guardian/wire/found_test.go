@@ -12,6 +12,8 @@ import (
 	"strings"
 	"sync"
 	"testing"
+	"testing/synctest"
+	"time"
 
 	"github.com/btcsuite/btcd/btcec/v2"
 
@@ -252,6 +254,17 @@ func TestFoundRefuses(t *testing.T) {
 		{"a wrong share in step one", spoil("/keygen/begin", func(m *keygenMessage) { m.Message[len(m.Message)-1] ^= 1 }), "1"},
 		{"a wrong signature in step two", spoil("/keygen/step2", func(m *keygenMessage) { m.Message[10] ^= 1 }), "participant 1"},
 		{"a wrong acknowledgement", spoil("/keygen/finalize", func(m *keygenMessage) { m.Message[10] ^= 1 }), "participant 1"},
+		{"a run that never was", func(c *council) {
+			c.intercept = func(id int, at string, answer func() *http.Response) (*http.Response, error) {
+				response := answer()
+				if id == 1 && at == "/status" {
+					raw, err := json.Marshal(Status{Founding: c.founding.Hash(), Finished: true, Recovery: []byte("rubbish")})
+					response.Body = io.NopCloser(strings.NewReader(string(raw)))
+					return response, err
+				}
+				return response, nil
+			}
+		}, "guardian 1 says that it has finished"},
 		{"a full disk", func(c *council) { c.disks[1].full = true }, errFull.Error()},
 	} {
 		t.Run(row.name, func(t *testing.T) {
@@ -298,4 +311,22 @@ func TestSigningNeedsAShare(t *testing.T) {
 	if _, err := r.Commit(context.Background(), guardian.Proposal{}, struct{ commitRequest }{}.Request); err == nil {
 		t.Error("a guardian without a share gave nonces")
 	}
+}
+
+// TestFoundGivesUpWhoIsSilent: a guardian that takes the connection and answers
+// nothing is named after a while.
+func TestFoundGivesUpWhoIsSilent(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCouncil(t, 2, 3)
+		remotes := c.remotes()
+		remotes[1] = NewRemote(1, tripper(func(r *http.Request) (*http.Response, error) {
+			<-r.Context().Done()
+			return nil, r.Context().Err()
+		}))
+		began := time.Now()
+		_, err := Found(t.Context(), c.founding, remotes, slog.New(slog.DiscardHandler))
+		if !errors.Is(err, errSilent) || !strings.Contains(err.Error(), "guardian 1") || time.Since(began) > askLimit {
+			t.Errorf("after %v: %v", time.Since(began), err)
+		}
+	})
 }

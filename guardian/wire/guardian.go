@@ -61,11 +61,13 @@ func (g *Guardian) recover(data []byte) error {
 		return err
 	}
 	if want, err := g.founding.Params().Hash(); err != nil || got != want {
-		return errors.New("the recovery data is of another group than the founding document's")
+		return errOtherGroup
 	}
 	g.finish(result)
 	return nil
 }
+
+var errOtherGroup = errors.New("the recovery data is of another group than the founding document's")
 
 func (g *Guardian) finish(result *chilldkg.Result) {
 	if g.result == nil {

@@ -8,6 +8,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"time"
 
 	"github.com/daobank/daobank/guardian"
 	"github.com/daobank/daobank/taproot/frost"
@@ -48,10 +49,25 @@ func (r *Remote) Sign(ctx context.Context, request roast.SignRequest) (roast.Ans
 	return out, err
 }
 
+// askLimit is what any answer may take. Who asks for signatures sets a nearer end.
+const askLimit = time.Minute
+
+var errSilent = fmt.Errorf("no answer within %v", askLimit)
+
+// silent says so when an error means that the time for the answer is over.
+func silent(ctx context.Context, err error) error {
+	if errors.Is(context.Cause(ctx), errSilent) {
+		return fmt.Errorf("%w: %w", errSilent, err)
+	}
+	return err
+}
+
 // ask sends one request. Errors: what the guardian answered;
 // *roast.MalformedError when its answer cannot be decoded; else it could not be
 // reached.
 func (r *Remote) ask(ctx context.Context, method, path string, in, out any) error {
+	ctx, cancel := context.WithTimeoutCause(ctx, askLimit, errSilent)
+	defer cancel()
 	var body io.Reader
 	if in != nil {
 		raw, err := json.Marshal(in)
@@ -66,12 +82,12 @@ func (r *Remote) ask(ctx context.Context, method, path string, in, out any) erro
 	}
 	response, err := r.trip.RoundTrip(request)
 	if err != nil {
-		return fmt.Errorf("ask guardian %d: %w", r.id, err)
+		return fmt.Errorf("ask guardian %d: %w", r.id, silent(ctx, err))
 	}
 	defer response.Body.Close()
 	raw, err := io.ReadAll(io.LimitReader(response.Body, bodyMax+1))
 	if err != nil {
-		return fmt.Errorf("ask guardian %d: %w", r.id, err)
+		return fmt.Errorf("ask guardian %d: %w", r.id, silent(ctx, err))
 	}
 	malformed := func(err error) error {
 		return &roast.MalformedError{Sent: raw[:min(len(raw), 1024)], Err: err}
