@@ -2,13 +2,16 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"log/slog"
+	"sync"
 	"time"
 
 	"github.com/daobank/daobank/guardian"
 	"github.com/daobank/daobank/guardian/link"
 	"github.com/daobank/daobank/guardian/wire"
+	"github.com/daobank/daobank/taproot/chilldkg"
 	"github.com/daobank/daobank/taproot/frost"
 )
 
@@ -45,10 +48,7 @@ func openCouncil(d *bankDir, o *serveOptions, api string) (*council, error) {
 // process began. The bank opens only when each of them has its share safe.
 func (c *council) found(ctx context.Context, d *bankDir) error {
 	c.log.Info("founding: every guardian must take part in the key generation", "founding", d.founding.Hash())
-	if err := c.hub.Wait(ctx, len(c.remotes)); err != nil {
-		return fmt.Errorf("found the bank: %w", err)
-	}
-	group, err := wire.Found(ctx, d.founding, c.remotes, c.log)
+	group, err := c.keygen(ctx, d)
 	if err != nil {
 		return fmt.Errorf("found the bank: %w", err)
 	}
@@ -58,6 +58,30 @@ func (c *council) found(ctx context.Context, d *bankDir) error {
 	c.log.Info("founded the bank: every guardian has its share safe", "name", d.founding.Name, "vault", group.Key())
 	return nil
 }
+
+// keygen runs key generations until one ends well: a guardian that went away in
+// the middle comes back. One that is proved to have lied ends it.
+func (c *council) keygen(ctx context.Context, d *bankDir) (*frost.Group, error) {
+	for {
+		if err := c.hub.Wait(ctx, len(c.remotes)); err != nil {
+			return nil, err
+		}
+		group, err := wire.Found(ctx, d.founding, c.remotes, c.log)
+		var faulty *chilldkg.FaultyParticipantError
+		if err == nil || ctx.Err() != nil || errors.As(err, &faulty) {
+			return group, err
+		}
+		c.log.Warn("the key generation begins again", "error", err)
+		select {
+		case <-ctx.Done():
+			return nil, err
+		case <-time.After(foundPause):
+		}
+	}
+}
+
+// foundPause is how long the coordinator waits after a key generation that failed.
+const foundPause = time.Second
 
 // quorum is what signs the settlements.
 func (c *council) quorum(group *frost.Group) *guardian.Quorum {
@@ -78,12 +102,16 @@ func (c *council) watch(ctx context.Context) error {
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
 	for {
+		var asked sync.WaitGroup // at once: a slow one must not keep the others' news back
 		for i, r := range c.remotes {
-			if now := c.state(ctx, r); now != last[i] {
-				c.log.Info("guardian", "id", i, "is", now)
-				last[i] = now
-			}
+			asked.Go(func() {
+				if now := c.state(ctx, r); now != last[i] {
+					c.log.Info("guardian", "id", i, "is", now)
+					last[i] = now
+				}
+			})
 		}
+		asked.Wait()
 		select {
 		case <-ctx.Done():
 			return ctx.Err()
@@ -91,6 +119,9 @@ func (c *council) watch(ctx context.Context) error {
 		}
 	}
 }
+
+// saidMax is how many bytes of what a guardian says go into the log.
+const saidMax = 500
 
 // state is one word on a guardian, or why it has halted.
 func (c *council) state(ctx context.Context, r *wire.Remote) string {
@@ -101,7 +132,7 @@ func (c *council) state(ctx context.Context, r *wire.Remote) string {
 	case err != nil:
 		return "away"
 	case s.Halted != "":
-		return "halted: " + s.Halted
+		return "halted: " + s.Halted[:min(len(s.Halted), saidMax)]
 	case s.Attestation == nil:
 		return "present"
 	}
