@@ -60,9 +60,11 @@ func Serve(ctx context.Context, address string, coordinator *btcec.PublicKey, ho
 			return ctx.Err()
 		case <-time.After(pause/2 + rand.N(pause/2)):
 		}
-		pause = min(2*pause, lastPause)
+		pause = next(pause)
 	}
 }
+
+func next(pause time.Duration) time.Duration { return min(2*pause, lastPause) }
 
 var errEnded = errors.New("the connection ended")
 

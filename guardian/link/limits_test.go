@@ -10,8 +10,6 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
-
-	"github.com/btcsuite/btcd/btcec/v2"
 )
 
 // serveWith serves guardian 0 once, with limits of its own, until the test ends.
@@ -181,26 +179,14 @@ func newWall(t *testing.T, to string) *wall {
 	return w
 }
 
-// TestReconnect: a guardian that could not reach the coordinator for a while
-// comes within lastPause once it is there.
-func TestReconnect(t *testing.T) {
-	l, err := net.Listen("tcp", "127.0.0.1:0")
-	if err != nil {
-		t.Fatal(err)
+// TestPauses: however long the coordinator was away, it is found within two
+// seconds once it is there.
+func TestPauses(t *testing.T) {
+	pause := firstPause
+	for range 1000 {
+		pause = next(pause)
 	}
-	address := l.Addr().String()
-	l.Close()
-	p := newPair(t, 1)
-	go Serve(t.Context(), address, p.key.PubKey(), p.guardians[0], echo("g0"), quiet)
-	time.Sleep(firstPause * 20) // long enough for its pauses to have grown
-	hub, err := Listen(address, p.key, []*btcec.PublicKey{p.guardians[0].PubKey()}, quiet)
-	if err != nil {
-		t.Fatal(err)
-	}
-	defer hub.Close()
-	ctx, cancel := context.WithTimeout(t.Context(), 2*lastPause)
-	defer cancel()
-	if err := hub.Wait(ctx, 1); err != nil {
-		t.Fatal(err)
+	if pause > 2*time.Second || pause < 10*firstPause {
+		t.Errorf("after many failures the pause is %v", pause)
 	}
 }

@@ -18,6 +18,7 @@ import (
 	"github.com/btcsuite/btcd/btcec/v2"
 
 	"github.com/daobank/daobank/guardian"
+	"github.com/daobank/daobank/guardian/keep"
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/taproot"
 	"github.com/daobank/daobank/taproot/chilldkg"
@@ -37,7 +38,7 @@ func (d *disk) Recovery() ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.data == nil {
-		return nil, errors.New("nothing is stored")
+		return nil, keep.ErrNotFounded
 	}
 	return d.data, nil
 }
@@ -329,4 +330,20 @@ func TestFoundGivesUpWhoIsSilent(t *testing.T) {
 			t.Errorf("after %v: %v", time.Since(began), err)
 		}
 	})
+}
+
+// unreadable is a disk whose recovery data cannot be read now.
+type unreadable struct{ disk }
+
+var errUnreadable = errors.New("input/output error")
+
+func (*unreadable) Recovery() ([]byte, error) { return nil, errUnreadable }
+
+// TestUnreadableShare: a guardian that cannot read whether it holds a share does
+// not start as one that holds none.
+func TestUnreadableShare(t *testing.T) {
+	c := newCouncil(t, 2, 3)
+	if end, err := NewGuardian(c.founding, c.hosts[0], &unreadable{}); end != nil || !errors.Is(err, errUnreadable) {
+		t.Errorf("it starts: %v", err)
+	}
 }

@@ -9,11 +9,13 @@ import (
 	"sync"
 
 	"github.com/daobank/daobank/guardian"
+	"github.com/daobank/daobank/guardian/keep"
 	"github.com/daobank/daobank/taproot/chilldkg"
 	"github.com/daobank/daobank/taproot/roast"
 )
 
-// Keeper keeps what a guardian must not lose. keep.Keep is one.
+// Keeper keeps what a guardian must not lose. keep.Keep is one. Recovery's error
+// wraps keep.ErrNotFounded when nothing was saved yet.
 type Keeper interface {
 	Recovery() ([]byte, error)
 	SaveRecovery(data []byte) error
@@ -41,12 +43,15 @@ func NewGuardian(f *guardian.Founding, host *chilldkg.HostKey, keeper Keeper) (*
 	if _, ok := f.Params().ID(host.Public()); !ok {
 		return nil, errors.New("this guardian is not in the founding document: compare its public key with the list")
 	}
-	if data, err := keeper.Recovery(); err == nil {
-		if err := g.recover(data); err != nil {
-			return nil, err
-		}
+	data, err := keeper.Recovery()
+	switch {
+	case errors.Is(err, keep.ErrNotFounded):
+		return g, nil
+	case err != nil:
+		// It may hold a share: no other key generation must begin.
+		return nil, fmt.Errorf("read the recovery data: %w", err)
 	}
-	return g, nil
+	return g, g.recover(data)
 }
 
 // recover takes the result of a finished run from its recovery data. The data
