@@ -54,12 +54,13 @@ func TestCeremony(t *testing.T) {
 			for range ceremonyKills {
 				pause(ctx, time.Duration(random.Int64N(int64(ceremonyMoment))))
 				h.bank.kill()
+				h.spawn()
 				if random.IntN(2) == 0 {
+					pause(ctx, time.Duration(random.Int64N(int64(ceremonyMoment))))
 					lost := h.guardians[random.IntN(ceremonyGuardians)]
 					lost.kill()
 					lost.start()
 				}
-				h.spawn()
 			}
 			h.bank.await(ctx, "listening")
 			h.bank.stop()
