@@ -183,7 +183,8 @@ func networkName(node *bitcoind.Client) (string, error) {
 }
 
 func writeFounding(path string, doc *guardian.Founding, operator, coordinator *btcec.PrivateKey) error {
-	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+	// Open to others, as serve makes it: PostgreSQL may run as another user. The folder in it is closed.
+	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
 		return err
 	}
 	dir, err := os.MkdirTemp(filepath.Dir(path), ".founding-")
