@@ -179,7 +179,7 @@ func (b *bank) run(ctx context.Context, listener net.Listener, ready func(string
 		return nil
 	})
 	group.Go(func() error { return b.desk.Run(ctx) })
-	group.Go(func() error { return b.council.watch(ctx) })
+	group.Go(func() error { return b.council.watch(ctx, b.dir, b.store) })
 	group.Go(func() error { return b.stop(ctx, server) })
 	group.Go(func() error {
 		select {

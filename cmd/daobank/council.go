@@ -92,29 +92,37 @@ func (c *council) quorum(group *frost.Group) *guardian.Quorum {
 	return guardian.NewQuorum(group, peers, c.log)
 }
 
-// askEvery is how often each guardian is asked where it stands. It keeps its
-// connection alive, too.
-const askEvery = 5 * time.Second
+// askEvery is how often each guardian is asked where it stands: as often as
+// members should see that more is attested. It keeps its connection alive, too.
+const askEvery = time.Second
 
-// watch tells the log when a guardian halts, goes or comes back, until ctx ends.
-func (c *council) watch(ctx context.Context) error {
-	last := make([]string, len(c.remotes))
+// answerWithin is how long a guardian that is busy may take to answer.
+const answerWithin = 5 * time.Second
+
+// watch keeps what the guardians attest, and tells the log when one halts, goes
+// or comes back, until ctx ends.
+func (c *council) watch(ctx context.Context, d *bankDir, store attestationStore) error {
+	var watching sync.WaitGroup // each for itself: a slow one must not keep the others' news back
+	for i, r := range c.remotes {
+		keep := &attestations{bank: d.Charter.ID(), id: r.ID(), host: d.founding.Guardians[i], store: store, log: c.log}
+		watching.Go(func() { c.follow(ctx, r, keep) })
+	}
+	watching.Wait()
+	return ctx.Err()
+}
+
+func (c *council) follow(ctx context.Context, r *wire.Remote, keep *attestations) {
+	last := ""
 	tick := time.NewTicker(askEvery)
 	defer tick.Stop()
 	for {
-		var asked sync.WaitGroup // at once: a slow one must not keep the others' news back
-		for i, r := range c.remotes {
-			asked.Go(func() {
-				if now := c.state(ctx, r); now != last[i] {
-					c.log.Info("guardian", "id", i, "is", now)
-					last[i] = now
-				}
-			})
+		if now := c.state(ctx, r, keep); now != last {
+			c.log.Info("guardian", "id", r.ID(), "is", now)
+			last = now
 		}
-		asked.Wait()
 		select {
 		case <-ctx.Done():
-			return ctx.Err()
+			return
 		case <-tick.C:
 		}
 	}
@@ -124,8 +132,8 @@ func (c *council) watch(ctx context.Context) error {
 const saidMax = 500
 
 // state is one word on a guardian, or why it has halted.
-func (c *council) state(ctx context.Context, r *wire.Remote) string {
-	ctx, cancel := context.WithTimeout(ctx, askEvery)
+func (c *council) state(ctx context.Context, r *wire.Remote, keep *attestations) string {
+	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	s, err := r.Status(ctx)
 	switch {
@@ -136,5 +144,5 @@ func (c *council) state(ctx context.Context, r *wire.Remote) string {
 	case s.Attestation == nil:
 		return "present"
 	}
-	return "attesting"
+	return keep.take(ctx, s.Attestation)
 }

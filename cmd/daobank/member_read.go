@@ -62,7 +62,13 @@ func (m *member) historyCommand() *cobra.Command {
 		Use:   "history",
 		Short: "List what came in and went out, newest first",
 		Long: `history lists the movements of your account, newest first. It may lag a moment behind
-the balance, which is always exact.`,
+the balance, which is always exact.
+
+Each movement is in one of three states. Accepted: it stands in a batch that the
+operator signed. Attested: as many guardians as must sign have replayed that batch.
+Anchored: a Bitcoin transaction at its depth commits to the books at that batch or a
+later one. The last two are as the bank tells them; docs/api.md says how to prove
+that a batch is attested.`,
 		Example: `  daobank member history
   daobank member history --limit 200 --json`,
 		Args: cobra.NoArgs,
@@ -78,7 +84,12 @@ the balance, which is always exact.`,
 			if err != nil {
 				return err
 			}
-			return m.print(cmd, map[string]any{"movements": movements}, historyText(movements))
+			bank, err := client.Bank(cmd.Context()) // after the movements: what it tells covers them
+			if err != nil {
+				return err
+			}
+			list := withStates(movements, &bank)
+			return m.print(cmd, map[string]any{"movements": list, "attested": bank.Attested, "anchored": bank.Anchored}, historyText(list))
 		}),
 	}
 	cmd.Flags().IntVar(&limit, "limit", 20, "number of movements")
@@ -102,7 +113,33 @@ func readHistory(ctx context.Context, client *api.Client, a *memberAccount, limi
 	return list[:min(limit, len(list))], nil
 }
 
-func historyText(movements []api.Movement) string {
+// shownMovement is a movement with its state.
+type shownMovement struct {
+	api.Movement
+	State string `json:"state"` // of its batch, as stateOf
+}
+
+func withStates(movements []api.Movement, bank *api.Bank) []shownMovement {
+	list := make([]shownMovement, len(movements))
+	for i, v := range movements {
+		list[i] = shownMovement{Movement: v, State: stateOf(v.Cursor.Batch, bank)}
+	}
+	return list
+}
+
+// stateOf names the furthest state of what a batch holds: each implies those
+// before it, and none is called by another's name.
+func stateOf(batch uint64, bank *api.Bank) string {
+	switch {
+	case batch <= bank.Anchored:
+		return "anchored"
+	case batch <= bank.Attested:
+		return "attested"
+	}
+	return "accepted"
+}
+
+func historyText(movements []shownMovement) string {
 	if len(movements) == 0 {
 		return "Nothing has moved yet."
 	}
@@ -116,8 +153,8 @@ func historyText(movements []api.Movement) string {
 		if v.Amount < 0 {
 			sign = "-"
 		}
-		lines[i] = fmt.Sprintf("%s  %s%s BTC (%s%d sat)  %s %s  %s", time.UnixMilli(int64(v.UnixMilli)).UTC().Format(time.DateTime),
-			sign, amount.BTC(), sign, int64(amount), direction, printable(v.Counterparty), printable(v.Kind))
+		lines[i] = fmt.Sprintf("%s  %s  %s%s BTC (%s%d sat)  %s %s  %s", time.UnixMilli(int64(v.UnixMilli)).UTC().Format(time.DateTime),
+			v.State, sign, amount.BTC(), sign, int64(amount), direction, printable(v.Counterparty), printable(v.Kind))
 		// The reference is somebody else's bytes.
 		if reference, err := hex.DecodeString(v.Reference); err == nil && len(reference) > 0 {
 			lines[i] += "  " + strconv.Quote(string(reference))
