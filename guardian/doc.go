@@ -27,8 +27,9 @@
 // the guardian's node sees it (netting.FactError), for a node can be on a branch
 // that loses. A batch that contradicts the history, the rules, a signature or a
 // kept header halts the guardian; HaltError says what it saw, Equivocation is
-// the proof when there are two headers of one number. The halt itself is not
-// stored: after a restart the guardian replays from genesis and halts again if
+// the proof when there are two headers of one number. A guardian
+// that is given such a proof when it starts (Config.Proof) is halted from then
+// on; any other halt is not stored: it replays from genesis and halts again if
 // it is shown the same. A refused proposal is a roast.RefusalError and changes
 // nothing. Nonces (roast.Responder) live in memory only and are used once; a
 // guardian that restarts begins at Commit.
