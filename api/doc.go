@@ -13,8 +13,9 @@
 // and everything that can be read here can be read by everyone.
 //
 // An order is "accepted" when Submit returns: it stands in a batch that the
-// operator signed and that is on disk. That it is attested by guardians or
-// anchored in a block is told elsewhere and never implied by a receipt.
+// operator signed and that is on disk. How far
+// the books are attested by guardians or anchored in a block is told by Bank, and
+// Attestations proves the first; a receipt never implies either.
 //
 // Client checks each receipt under the bank's charter before it returns it, so
 // a server that lies about an acceptance is found out at once.
@@ -26,6 +27,7 @@
 //	the bank is stopping   *ledger.Error, clearing.CodeUnavailable; outcome unknown
 //	no answer at all       *TransportError; outcome unknown
 //	the receipt is false   ErrReceipt; keep the answer, it is evidence
+//	so is an attestation   ErrAttestation; keep the answer, it is evidence
 //
 // After an unknown outcome the same order is sent again, which is harmless: an
 // order is carried out once at most. SubmitUntilAnswered does that.
