@@ -32,6 +32,10 @@ func (b *custodyBench) writeText(out io.Writer, targets []benchTarget) error {
 	if err := w.Flush(); err != nil {
 		return err
 	}
+	for _, row := range b.Settlement {
+		fmt.Fprintf(out, "\nA settlement of %d coins, %d of %d guardians in processes of their own, %s: signed in %.2f s\n",
+			row.Inputs, settleThreshold, settleGuardians, row.Guardians, row.Seconds)
+	}
 	fmt.Fprintln(out, "\nTargets:")
 	for _, t := range targets {
 		fmt.Fprintln(out, " ", t)
@@ -56,7 +60,7 @@ func (t benchTarget) String() string {
 	if limit == nil {
 		limit, bound = t.AtLeast, "at least"
 	}
-	return fmt.Sprintf("%-34s %8.2f %s, %s %g: %s", t.Name, t.Value, t.Unit, bound, *limit, verdict)
+	return fmt.Sprintf("%-41s %8.2f %s, %s %g: %s", t.Name, t.Value, t.Unit, bound, *limit, verdict)
 }
 
 var (
