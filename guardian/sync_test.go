@@ -110,8 +110,6 @@ func TestNoncesAreOfTheirTime(t *testing.T) {
 	})
 }
 
-func audittestDepth(w *town) int { return int(w.Charter.Depth) }
-
 // A guardian that has a proof against the operator never signs again, however
 // often it is started and whatever it is shown now.
 func TestProofOutlivesARestart(t *testing.T) {
