@@ -77,7 +77,7 @@ func (h *Hub) acceptAll() {
 			h.log.Debug("a handshake failed", "error", err)
 			continue
 		}
-		h.welcome(conn.(*brontide.Conn))
+		h.accept.Go(func() { h.welcome(conn.(*brontide.Conn)) })
 	}
 }
 
@@ -86,6 +86,10 @@ func (h *Hub) isClosed() bool {
 	defer h.mu.Unlock()
 	return h.closed
 }
+
+// helloLimit is how long a guardian that has authenticated itself may take to
+// speak HTTP/2.
+const helloLimit = 5 * time.Second
 
 // welcome keeps the connection of a known guardian in place of its last one.
 func (h *Hub) welcome(conn *brontide.Conn) {
@@ -101,6 +105,15 @@ func (h *Hub) welcome(conn *brontide.Conn) {
 		StrictMaxConcurrentStreams: true} // wait for a place rather than fail
 	client, err := transport.NewClientConn(conn)
 	if err != nil {
+		h.log.Warn("a guardian's connection failed", "guardian", place, "error", err)
+		conn.Close()
+		return
+	}
+	// The answer to a ping comes after the guardian's settings, without which
+	// more requests would be sent at once than it takes.
+	ctx, cancel := context.WithTimeout(context.Background(), helloLimit)
+	defer cancel()
+	if err := client.Ping(ctx); err != nil {
 		h.log.Warn("a guardian's connection failed", "guardian", place, "error", err)
 		conn.Close()
 		return
