@@ -23,10 +23,8 @@ func (d *Desk) step(ctx context.Context, f *flight) (Event, error) {
 		return d.cut(ctx)
 	case StageCut:
 		return d.sign(ctx, f)
-	case StageSigned:
+	case StageSigned, StageBroadcast:
 		return d.broadcast(ctx, f)
-	case StageBroadcast:
-		return d.watchMempool(ctx, f)
 	case StageMined:
 		return d.watchDepth(ctx, f)
 	}
@@ -79,8 +77,9 @@ func (d *Desk) sign(ctx context.Context, f *flight) (Event, error) {
 	return EventQuorum, d.record(ctx, f, postgres.Step{Step: stepSigned, Tx: encodeTx(tx), Detail: string(summary)})
 }
 
-// broadcast gives the stored transaction to the node. A refusal is recorded
-// once for each reason and tried again at the next block.
+// broadcast gives the stored transaction to the node, also when the node has it:
+// that is harmless, and brings it back after an eviction or a restart. A refusal
+// is recorded once for each reason and tried again at the next block.
 func (d *Desk) broadcast(ctx context.Context, f *flight) (Event, error) {
 	if event, err := d.mined(ctx, f); event != "" || err != nil {
 		return event, err
@@ -89,11 +88,14 @@ func (d *Desk) broadcast(ctx context.Context, f *flight) (Event, error) {
 	if err != nil {
 		return "", err
 	}
-	if err := d.Chain.Broadcast(ctx, tx); err != nil {
-		if ctx.Err() != nil {
-			return "", err
-		}
+	err = d.Chain.Broadcast(ctx, tx)
+	switch {
+	case err != nil && ctx.Err() != nil:
+		return "", err
+	case err != nil:
 		return d.refused(ctx, f, err)
+	case f.stage == StageBroadcast:
+		return "", nil
 	}
 	return EventAccepted, d.record(ctx, f, postgres.Step{Step: stepBroadcast})
 }
@@ -105,25 +107,6 @@ func (d *Desk) refused(ctx context.Context, f *flight, reason error) (Event, err
 		return "", nil
 	}
 	return EventRefused, d.record(ctx, f, postgres.Step{Step: stepRefused, Detail: reason.Error()})
-}
-
-// watchMempool waits for a block. It gives the transaction to the node again,
-// which is harmless and brings it back after an eviction or a restart.
-func (d *Desk) watchMempool(ctx context.Context, f *flight) (Event, error) {
-	if event, err := d.mined(ctx, f); event != "" || err != nil {
-		return event, err
-	}
-	tx, err := f.signed()
-	if err != nil {
-		return "", err
-	}
-	if err := d.Chain.Broadcast(ctx, tx); err != nil {
-		if ctx.Err() != nil {
-			return "", err
-		}
-		return d.refused(ctx, f, err)
-	}
-	return "", nil
 }
 
 // mined looks for the settlement in the blocks above the books.
