@@ -84,6 +84,7 @@ func measureSettlement(ctx context.Context, b *custodyBench) ([]benchTarget, err
 // settleBench is a bank in this process with guardians in others.
 type settleBench struct {
 	dir     string
+	scratch *scratch
 	node    *bitcoind.Node
 	pg      *cluster.Cluster
 	council *demoCouncil
@@ -101,9 +102,10 @@ type settleBench struct {
 func newSettleBench(ctx context.Context) (*settleBench, error) {
 	s := &settleBench{timed: make(chan settleFigures, 1), ended: make(chan error, 1)}
 	var err error
-	if s.dir, err = os.MkdirTemp("", "daobank-bench-"); err != nil {
+	if s.scratch, err = newScratch("daobank-bench-"); err != nil {
 		return s, err
 	}
+	s.dir = s.scratch.dir
 	if s.node, err = bitcoind.Open(ctx); err != nil {
 		return s, err
 	}
@@ -378,8 +380,8 @@ func (s *settleBench) close() error {
 	if s.node != nil {
 		errs = append(errs, s.node.Close())
 	}
-	if s.dir != "" {
-		errs = append(errs, os.RemoveAll(s.dir))
+	if s.scratch != nil {
+		errs = append(errs, s.scratch.close(false))
 	}
 	return errors.Join(errs...)
 }
