@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -41,7 +42,7 @@ func newStory(t *testing.T) *story {
 	b.Settle(2_000)
 	b.Deposit(s.bob.ID, 30_000)
 	b.Pay(s.ann, s.bob, 1)
-	s.scanner = &audittest.Scanner{Chain: b.Chain, Vault: b.Vault, Hide: make(map[wire.OutPoint]bool)}
+	s.scanner = &audittest.Scanner{Chain: b.Chain, Vaults: b.Vaults, Hide: make(map[wire.OutPoint]bool)}
 	s.publish()
 	return s
 }
@@ -248,13 +249,28 @@ func TestTampering(t *testing.T) {
 				}
 			})
 		}, []string{"chain", "settlements", "spends"}, "the books record a settled that the chain does not show"},
-		{"a vault coin spent outside a settlement", func(s *story) {
-			coin := s.Books.Coins()[1]
-			theft := s.Payment(wire.NewTxOut(int64(coin.Amount)-500, audittest.Script("mallory")))
-			theft.TxIn[0].PreviousOutPoint = wire.OutPoint{Hash: [32]byte(coin.TxID), Index: coin.Vout}
-			s.Mine(theft)
-			s.Bury()
+		{"a new key that the guardians did not sign", func(s *story) {
+			s.rekey(func(e *ledger.Rekey) { e.Signature[40] ^= 1 })
+		}, []string{"keys"}, "batch 15 entry 0: the vault's key is not changed so: generation 1 of the vault's key: it is not signed by the key before"},
+		{"a new key of the operator's own choice", func(s *story) {
+			s.rekey(func(e *ledger.Rekey) {
+				e.Policy = bytes.Replace(e.Policy, []byte(`"guardians":4`), []byte(`"guardians":5`), 1)
+			})
+		}, []string{"keys"}, "it is not signed by the key before"},
+		{"a coin of the new key spent outside a settlement", func(s *story) {
+			s.Rekey(2, 4)
+			s.Settle(2_000)
+			s.steal(s.Books.Coins()[0])
+		}, []string{"spends", "coins", "sum"}, "is spent by transaction"},
+		{"a deposit to the key before left out", func(s *story) {
+			s.Rekey(2, 4)
+			s.Settle(2_000)
+			s.Report = func(honest []ledger.Event) []ledger.Event { return honest[:1] }
+			s.Deposit(s.ann.ID, 1_000) // to an address of the founding
 			s.publish()
+		}, []string{"chain", "coins", "sum"}, "the chain shows a deposit that the books leave out"},
+		{"a vault coin spent outside a settlement", func(s *story) {
+			s.steal(s.Books.Coins()[1])
 		}, []string{"spends", "coins", "sum"}, "of 30000 sat is spent by transaction"},
 		{"a coin missing on chain", func(s *story) {
 			coin := s.Books.Coins()[0]
@@ -275,6 +291,44 @@ func TestTampering(t *testing.T) {
 				t.Errorf("equal is %v, the sum is found %v", r.Equal, sum.OK)
 			}
 		})
+	}
+}
+
+// rekey writes a new key for the vault into the journal after change has spoilt it.
+func (s *story) rekey(change func(e *ledger.Rekey)) {
+	s.Helper()
+	e, _, _ := s.NextKey(2, 4)
+	change(e)
+	s.Apply(ledger.Entry{Event: e})
+	s.Seal()
+	s.publish()
+}
+
+// steal spends a coin of the vault to somebody else.
+func (s *story) steal(coin ledger.Coin) {
+	s.Helper()
+	theft := s.Payment(wire.NewTxOut(int64(coin.Amount)-500, audittest.Script("mallory")))
+	theft.TxIn[0].PreviousOutPoint = wire.OutPoint{Hash: [32]byte(coin.TxID), Index: coin.Vout}
+	s.Mine(theft)
+	s.Bury()
+	s.publish()
+}
+
+// An honest change of guardians, with coins of both keys: the audit follows it.
+func TestAuditOfANewKey(t *testing.T) {
+	s := newStory(t)
+	s.Rekey(2, 4)
+	s.Deposit(s.ann.ID, 40_000) // to an address of the founding, found all the same
+	s.Mine(s.Payment(s.ToGeneration(1, taproot.Deposit, s.bob.ID.Index(), 50_000)))
+	s.Bury()
+	s.publish()
+	if r := s.audit(); !r.OK || r.Check(audit.CheckKeys).Counted != 1 || r.ChainSat != s.Books.Liabilities() {
+		t.Fatalf("with coins of both keys the audit says %+v", r)
+	}
+	s.Settle(2_000)
+	s.publish()
+	if r := s.audit(); !r.OK {
+		t.Fatalf("after the sweep the audit says %+v", r)
 	}
 }
 
@@ -405,7 +459,7 @@ func TestCoinsOutsideTheBooks(t *testing.T) {
 	chain.Mine(early)
 	b := audittest.NewOn(t, chain, audittest.BirthHeight+1)
 	s := &story{Bank: b, ann: b.Open("ann")}
-	s.scanner = &audittest.Scanner{Chain: chain, Vault: b.Vault}
+	s.scanner = &audittest.Scanner{Chain: chain, Vaults: b.Vaults}
 	// Beyond the watch when it came: the bank has 17 accounts and a gap of 100.
 	const ahead = 17 + 100
 	b.Mine(b.Payment(b.To(taproot.Deposit, ahead, 2_222)))
@@ -441,7 +495,7 @@ func TestDepositBeyondTheCheckersWatch(t *testing.T) {
 		b.Open(string(rune('p' + i)))
 	}
 	b.Mine() // the bank's watch goes three addresses further
-	s.scanner = &audittest.Scanner{Chain: b.Chain, Vault: b.Vault}
+	s.scanner = &audittest.Scanner{Chain: b.Chain, Vaults: b.Vaults}
 	s.publish()
 	if r := s.audit(); !r.OK || r.Deposits != 1 || r.ChainSat != 5_000 || r.OutsideSat != 0 {
 		t.Fatalf("%v, first %+v, chain %d sat, outside %d sat", failed(r), r.First, r.ChainSat, r.OutsideSat)

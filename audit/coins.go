@@ -22,6 +22,7 @@ type chainCoins struct {
 // reach is how far ahead the bank had to watch its addresses at a block.
 type reach struct {
 	height uint32
+	vaults int       // generations of the vault's key
 	count  [2]uint32 // addresses of each branch
 }
 
@@ -39,7 +40,7 @@ type spending struct {
 // a spend by any other transaction is a theft. With checked, what the books
 // recorded of the block is true, also where it goes beyond the checker's watch.
 func (c *chainCoins) take(r *Replay, f *fact, built *netting.Transaction, checked bool) spending {
-	c.reaches = append(c.reaches, reach{height: f.height,
+	c.reaches = append(c.reaches, reach{height: f.height, vaults: len(r.vaults.All()),
 		count: [2]uint32{r.reach + netting.Gap, r.books.Settlements() + netting.Gap}})
 	// Without a settlement in flight its change is an output like any other.
 	seen := r.watch.Facts(&r.charter, f.height, f.blocks, nil)

@@ -17,25 +17,29 @@ import (
 // run the same one. It is not safe for concurrent use.
 type Replay struct {
 	charter ledger.Charter
-	vault   *taproot.Vault
+	vaults  *netting.Vaults
 	chain   netting.Blocks
 	books   *ledger.State
 	watch   *netting.Watch
 	reach   uint32 // accounts after the last batch that held a block
 }
 
-// NewReplay begins with the empty books of a bank.
+// NewReplay begins with the empty books of a bank and the vault of its founding.
 func NewReplay(charter ledger.Charter, vault *taproot.Vault, chain netting.Blocks) (*Replay, error) {
 	books, err := ledger.NewState(charter)
 	if err != nil {
 		return nil, err
 	}
-	return &Replay{charter: charter, vault: vault, chain: chain, books: books,
-		watch: netting.NewWatch(vault), reach: books.Accounts()}, nil
+	vaults := netting.NewVaults(charter.ID(), vault)
+	return &Replay{charter: charter, vaults: vaults, chain: chain, books: books,
+		watch: netting.NewWatch(vaults), reach: books.Accounts()}, nil
 }
 
 // Books is the state after the last batch. The caller must not change it.
 func (r *Replay) Books() *ledger.State { return r.books }
+
+// Vaults are the bank's vaults as far as the journal was followed.
+func (r *Replay) Vaults() *netting.Vaults { return r.vaults }
 
 // Follow checks the next batch and takes it into the books.
 //
@@ -60,6 +64,9 @@ func (r *Replay) Follow(ctx context.Context, batch *ledger.Batch) error {
 func (r *Replay) take(batch *ledger.Batch, facts []*fact) error {
 	if err := r.books.Append(batch, ledger.CheckAll); err != nil {
 		return err
+	}
+	if err := r.vaults.Follow(r.books); err != nil { // a rekey ends its batch
+		return &ledger.HistoryError{Batch: batch.Header.Number, Entry: len(batch.Entries) - 1, Reason: "the vault's key is not changed so", Err: err}
 	}
 	if len(facts) > 0 {
 		r.reach = r.books.Accounts()
@@ -130,7 +137,7 @@ func (r *Replay) checkFact(f *fact) error {
 		return err
 	}
 	want := r.watch.Facts(&r.charter, f.height, f.blocks, inFlight)
-	return netting.CheckFacts(r.vault, f.recorded, want, f.blocks)
+	return netting.CheckFacts(r.vaults, f.recorded, want, f.blocks)
 }
 
 // inFlight rebuilds the settlement that the books wait for; nil for none.
@@ -139,5 +146,5 @@ func (r *Replay) inFlight() (*netting.Transaction, error) {
 	if open == nil {
 		return nil, nil
 	}
-	return netting.Build(open, r.vault)
+	return netting.Build(open, r.vaults)
 }

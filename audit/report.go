@@ -43,6 +43,7 @@ const (
 	CheckJournal     = "journal"
 	CheckOrders      = "orders"
 	CheckChain       = "chain"
+	CheckKeys        = "keys"
 	CheckSettlements = "settlements"
 	CheckSpends      = "spends"
 	CheckBalances    = "balances"
@@ -52,8 +53,8 @@ const (
 )
 
 // checkNames is the order in which a Report lists them.
-var checkNames = []string{CheckJournal, CheckOrders, CheckChain, CheckSettlements, CheckSpends,
-	CheckBalances, CheckCoins, CheckScan, CheckSum}
+var checkNames = []string{CheckJournal, CheckOrders, CheckChain, CheckKeys, CheckSettlements,
+	CheckSpends, CheckBalances, CheckCoins, CheckScan, CheckSum}
 
 // Check is one row of a Report.
 type Check struct {

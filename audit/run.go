@@ -275,6 +275,9 @@ func (a *auditor) broken(batch *ledger.Batch, h *ledger.HistoryError) {
 			d.Check = CheckChain
 		}
 	}
+	if rekey := (*netting.RekeyError)(nil); errors.As(h, &rekey) {
+		d.Check = CheckKeys
+	}
 	a.report.differ(d)
 }
 
@@ -299,6 +302,9 @@ func (a *auditor) countBatch(batch *ledger.Batch) {
 			r.Deposits++
 		case ledger.KindSettled:
 			r.Settlements++
+		case ledger.KindRekey:
+			r.Signatures++
+			r.count(CheckKeys, 1)
 		}
 	}
 }

@@ -40,8 +40,12 @@ func (a *auditor) compareScan(ctx context.Context) error {
 		return nil
 	}
 	a.progress("scanning the node's unspent outputs")
-	descriptors := a.Vault.Descriptors()
-	scan, err := a.Scanner.ScanDescriptor(ctx, descriptors[:], rangeEnd)
+	var descriptors []string
+	for _, vault := range a.replay.Vaults().All() {
+		own := vault.Descriptors()
+		descriptors = append(descriptors, own[:]...)
+	}
+	scan, err := a.Scanner.ScanDescriptor(ctx, descriptors, rangeEnd)
 	switch {
 	case errors.Is(err, bitcoind.ErrUnsupported):
 		a.report.skip(CheckScan, "this node cannot scan descriptors; the coins were found in the blocks")
@@ -156,13 +160,16 @@ func (a *auditor) outside(ctx context.Context, c bitcoind.ScanCoin) (bool, error
 	if !found {
 		return false, nil
 	}
-	for branch, count := range a.coins.reaches[i].count {
-		watched, err := a.Vault.Scripts(taproot.Branch(branch), 0, count)
-		if err != nil {
-			return false, unchecked(err, "derive the vault's addresses")
-		}
-		if slices.ContainsFunc(watched, func(s []byte) bool { return string(s) == string(c.Script) }) {
-			return false, nil
+	reached := a.coins.reaches[i]
+	for _, vault := range a.replay.Vaults().All()[:reached.vaults] {
+		for branch, count := range reached.count {
+			watched, err := vault.Scripts(taproot.Branch(branch), 0, count)
+			if err != nil {
+				return false, unchecked(err, "derive the vault's addresses")
+			}
+			if slices.ContainsFunc(watched, func(s []byte) bool { return string(s) == string(c.Script) }) {
+				return false, nil
+			}
 		}
 	}
 	return true, nil

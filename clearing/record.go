@@ -112,7 +112,7 @@ func (s *sequencer) applyEvents(events []ledger.Event) error {
 		}
 		bytes := ledger.Entry{Event: event}.Bytes()
 		s.open.add(bytes, ledger.EntryLeaf(bytes), ledger.OrderRef{}, effects)
-		s.open.closed = event.Kind() == ledger.KindCut
+		s.open.closed = event.Kind().EndsBatch()
 	}
 	return nil
 }

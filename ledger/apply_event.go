@@ -3,8 +3,8 @@ package ledger
 // ApplyEvent records a chain event. Error: *Error with CodeEvent when it
 // contradicts the books, and nothing changed.
 func (s *State) ApplyEvent(e Event) (Effects, error) {
-	if s.unsealed {
-		return Effects{}, fail(CodeEvent, "a cut ends its batch: nothing can follow it")
+	if s.ended != 0 {
+		return Effects{}, fail(CodeEvent, "a %s ends its batch: nothing can follow it", s.ended)
 	}
 	s.postings = s.postings[:0]
 	var err error
@@ -17,11 +17,16 @@ func (s *State) ApplyEvent(e Event) (Effects, error) {
 		err = s.applyCut(e)
 	case *Settled:
 		err = s.applySettled(e)
+	case *Rekey:
+		err = s.applyRekey(e)
 	default:
 		err = fail(CodeEvent, "an event of no known kind")
 	}
 	if err != nil {
 		return Effects{}, err
+	}
+	if e.Kind().EndsBatch() {
+		s.ended = e.Kind()
 	}
 	return Effects{Postings: s.postings}, nil
 }
@@ -41,6 +46,9 @@ func (s *State) applyDeposit(e *Deposit) error {
 	if e.Branch != BranchDeposit && e.Branch != BranchChange {
 		return fail(CodeEvent, "deposit %s is on branch %d, which the vault does not have", e.OutPoint, e.Branch)
 	}
+	if e.Generation > s.Generation() {
+		return fail(CodeEvent, "deposit %s is to generation %d of the vault's key, the newest is %d", e.OutPoint, e.Generation, s.Generation())
+	}
 	if e.Height <= s.charter.BirthHeight {
 		return fail(CodeEvent, "deposit %s is in block %d: the books begin after block %d", e.OutPoint, e.Height, s.charter.BirthHeight)
 	}
@@ -58,7 +66,8 @@ func (s *State) applyDeposit(e *Deposit) error {
 		return fail(CodeEvent, "deposit %s lifts the vault above 21,000,000 BTC", e.OutPoint)
 	}
 	s.credited = at
-	s.coins[e.OutPoint] = Coin{OutPoint: e.OutPoint, Amount: e.Amount, Branch: e.Branch, Index: e.Index, Height: s.height}
+	s.coins[e.OutPoint] = Coin{OutPoint: e.OutPoint, Amount: e.Amount,
+		Generation: e.Generation, Branch: e.Branch, Index: e.Index, Height: s.height}
 	s.post(Vault, s.creditTo(e), e.Amount)
 	return nil
 }
@@ -104,7 +113,7 @@ func (s *State) applyCut(e *Cut) error {
 		shares += p.FeeShare
 	}
 	s.post(Treasury, MinerFees, e.Fee-shares)
-	s.open, s.unsealed = open, true
+	s.open = open
 	s.settlements = e.Settlement
 	return nil
 }
@@ -121,7 +130,7 @@ func (s *State) planCut(e *Cut) (*OpenCut, error) {
 	case e.Fee < 0 || e.Fee > MaxAmount:
 		return nil, fail(CodeEvent, "the cut's fee is %d sat", e.Fee)
 	}
-	open := &OpenCut{Settlement: e.Settlement, FeeRate: e.FeeRate, Fee: e.Fee}
+	open := &OpenCut{Settlement: e.Settlement, Generation: s.Generation(), FeeRate: e.FeeRate, Fee: e.Fee}
 	in, err := s.planInputs(e, open)
 	if err != nil {
 		return nil, err
@@ -198,8 +207,19 @@ func (s *State) applySettled(e *Settled) error {
 	s.post(MinerFees, Vault, s.open.Fee)
 	if s.open.Change > 0 {
 		s.coins[change] = Coin{OutPoint: change, Amount: s.open.Change,
-			Branch: BranchChange, Index: e.Settlement, Height: s.height}
+			Generation: s.open.Generation, Branch: BranchChange, Index: e.Settlement, Height: s.height}
 	}
 	s.open = nil
+	return nil
+}
+
+func (s *State) applyRekey(e *Rekey) error {
+	switch {
+	case e.Generation != s.Generation()+1:
+		return fail(CodeEvent, "the new key is generation %d, the next is %d", e.Generation, s.Generation()+1)
+	case len(e.Policy) == 0 || len(e.Policy) > MaxPolicySize:
+		return fail(CodeEvent, "the new key's policy has %d bytes, want 1 to %d", len(e.Policy), MaxPolicySize)
+	}
+	s.rekeys = append(s.rekeys, *e)
 	return nil
 }

@@ -90,8 +90,8 @@ func (s *State) CanApplyOrder(o *Order) error {
 	if err := o.Check(s.bank); err != nil {
 		return err
 	}
-	if s.unsealed {
-		return fail(CodeEvent, "a cut ends its batch: nothing can follow it")
+	if s.ended != 0 {
+		return fail(CodeEvent, "a %s ends its batch: nothing can follow it", s.ended)
 	}
 	if open, ok := o.Body.(*Open); ok {
 		return s.canOpen(o, open)

@@ -69,7 +69,7 @@ func handEvent(event ledger.Event) []byte {
 		return concat(u8(1), u8(64), u32(e.Height), e.Hash[:], e.Previous[:])
 	case *ledger.Deposit:
 		return concat(u8(1), u8(65), e.OutPoint.TxID[:], u32(e.OutPoint.Vout), sat(e.Amount),
-			u8(byte(e.Branch)), u32(e.Index), u32(e.Height), u32(e.TxIndex))
+			u32(e.Generation), u8(byte(e.Branch)), u32(e.Index), u32(e.Height), u32(e.TxIndex))
 	case *ledger.Cut:
 		b := concat(u8(1), u8(66), u32(e.Settlement), u64(e.FeeRate), sat(e.Fee), u16(len(e.Inputs)))
 		for _, in := range e.Inputs {
@@ -82,8 +82,14 @@ func handEvent(event ledger.Event) []byte {
 		return b
 	case *ledger.Settled:
 		return concat(u8(1), u8(67), u32(e.Settlement), e.TxID[:], u32(e.ChangeVout))
+	case *ledger.Rekey:
+		return concat(u8(1), u8(68), u32(e.Generation), u16(len(e.Policy)), e.Policy, e.Signature[:])
 	}
 	return nil
+}
+
+func handRekeyDigest(bank ledger.BankID, e *ledger.Rekey) handHash {
+	return handTag("daobank/rekey", bank[:], u32(e.Generation), e.Policy)
 }
 
 func handHeader(h *ledger.Header) []byte {

@@ -1,13 +1,15 @@
 package ledger
 
 import (
+	"bytes"
 	"encoding/hex"
 	"fmt"
 	"slices"
 )
 
-// Event is a fact about the chain that anyone with a node can check: *Block,
-// *Deposit, *Cut or *Settled. Only this package implements it.
+// Event is an entry that no member signs, because anyone can check it: a fact of
+// the chain (*Block, *Deposit, *Settled), a *Cut, or a *Rekey. Only this package
+// implements it.
 type Event interface {
 	Kind() Kind
 	append(b []byte) []byte
@@ -49,12 +51,13 @@ type Block struct {
 // credits the account whose deposit address was paid, or suspense when there is
 // none that is open.
 type Deposit struct {
-	OutPoint OutPoint
-	Amount   Amount
-	Branch   Branch
-	Index    uint32 // child number of the address
-	Height   uint32 // height of the block that holds it
-	TxIndex  uint32 // place of the transaction in its block; 0 is the coinbase
+	OutPoint   OutPoint
+	Amount     Amount
+	Generation uint32 // of the vault's key that the address comes of
+	Branch     Branch
+	Index      uint32 // child number of the address
+	Height     uint32 // height of the block that holds it
+	TxIndex    uint32 // place of the transaction in its block; 0 is the coinbase
 }
 
 // Cut closes the books for one settlement. It is always the last entry of its
@@ -83,6 +86,23 @@ type Settled struct {
 	ChangeVout uint32 // output that returns change to the vault, or NoChange
 }
 
+// Rekey gives the vault a new key: change goes to it from now on, and settlements
+// move the coins of the keys before. It is always the last entry of its batch.
+//
+// The books do not look into Policy, nor do they know the vault's first key; who
+// checks a journal verifies the Signature (netting.Vaults).
+type Rekey struct {
+	Generation uint32    // of the new key, from 1; the key of the founding is 0
+	Policy     []byte    // the vault's new policy, as JSON of package taproot without spaces
+	Signature  Signature // by the vault's key of the generation before, untweaked
+}
+
+// Digest is what the vault's key of the generation before signs: the tagged hash
+// "daobank/rekey" of the bank's id, the generation and the policy.
+func (e *Rekey) Digest(bank BankID) Hash {
+	return tagRekey.hash(bank[:], be.AppendUint32(nil, e.Generation), e.Policy)
+}
+
 // NoChange stands for ChangeVout when a settlement has no change.
 const NoChange = ^uint32(0)
 
@@ -91,6 +111,9 @@ const (
 	MaxInputs  = 1500
 	MaxPayouts = 2000
 )
+
+// MaxPolicySize is the size in bytes of the largest policy that a Rekey carries.
+const MaxPolicySize = 16 << 10
 
 const (
 	eventVersion = 1
@@ -104,6 +127,7 @@ func (*Block) Kind() Kind   { return KindBlock }
 func (*Deposit) Kind() Kind { return KindDeposit }
 func (*Cut) Kind() Kind     { return KindCut }
 func (*Settled) Kind() Kind { return KindSettled }
+func (*Rekey) Kind() Kind   { return KindRekey }
 
 func (o OutPoint) append(b []byte) []byte {
 	return be.AppendUint32(append(b, o.TxID[:]...), o.Vout)
@@ -120,6 +144,7 @@ func (e *Block) append(b []byte) []byte {
 func (e *Deposit) append(b []byte) []byte {
 	b = e.OutPoint.append(b)
 	b = be.AppendUint64(b, uint64(e.Amount))
+	b = be.AppendUint32(b, e.Generation)
 	b = append(b, byte(e.Branch))
 	b = be.AppendUint32(b, e.Index)
 	b = be.AppendUint32(b, e.Height)
@@ -149,17 +174,26 @@ func (e *Settled) append(b []byte) []byte {
 	return be.AppendUint32(b, e.ChangeVout)
 }
 
+func (e *Rekey) append(b []byte) []byte {
+	b = be.AppendUint32(b, e.Generation)
+	b = be.AppendUint16(b, uint16(len(e.Policy)))
+	b = append(b, e.Policy...)
+	return append(b, e.Signature[:]...)
+}
+
 func decodeEvent(kind Kind, r *reader) (Event, error) {
 	switch kind {
 	case KindBlock:
 		return &Block{Height: r.u32(), Hash: r.hash(), Previous: r.hash()}, nil
 	case KindDeposit:
-		return &Deposit{OutPoint: r.outPoint(), Amount: r.amount(), Branch: Branch(r.u8()),
+		return &Deposit{OutPoint: r.outPoint(), Amount: r.amount(), Generation: r.u32(), Branch: Branch(r.u8()),
 			Index: r.u32(), Height: r.u32(), TxIndex: r.u32()}, nil
 	case KindCut:
 		return decodeCut(r), nil
 	case KindSettled:
 		return &Settled{Settlement: r.u32(), TxID: r.hash(), ChangeVout: r.u32()}, nil
+	case KindRekey:
+		return &Rekey{Generation: r.u32(), Policy: bytes.Clone(r.take(r.count16(MaxPolicySize, 1))), Signature: r.signature()}, nil
 	}
 	return nil, fail(CodeMalformed, "entry kind %d is not known here", kind)
 }

@@ -69,4 +69,5 @@ var (
 	tagSumLeaf   = newTag("daobank/sum/leaf")
 	tagSumNode   = newTag("daobank/sum/node")
 	tagBooks     = newTag("daobank/books")
+	tagRekey     = newTag("daobank/rekey")
 )

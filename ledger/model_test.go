@@ -22,10 +22,12 @@ type model struct {
 	used     map[handHash]bool        // keys that have or had an account
 	payouts  map[[2]uint64]*modelPayout
 	coins    map[modelCoin]int64
-	last     [4]uint64 // books' height, block, transaction, output of the last deposit
+	keyOf    map[modelCoin]uint32 // generation of the key that a coin belongs to
+	last     [4]uint64            // books' height, block, transaction, output of the last deposit
 	flight   *modelFlight
 	cuts     uint32
-	sealed   bool // false between a cut and the end of its batch
+	keys     uint32 // that the vault was given after its first
+	sealed   bool   // false between a cut or rekey and the end of its batch
 }
 
 type modelAccount struct {
@@ -51,12 +53,14 @@ type modelFlight struct {
 	payouts [][2]uint64
 	fee     int64
 	change  int64
+	key     uint32 // generation that gets the change
+	sealed  bool   // its batch has ended
 }
 
 func newModel(c ledger.Charter) *model {
 	m := &model{charter: c, bank: handTag("daobank/charter", handCharter(&c)), height: c.BirthHeight, tip: c.BirthHash,
 		accounts: map[uint64]*modelAccount{}, system: map[uint64]*big.Int{}, next: 16, used: map[handHash]bool{},
-		payouts: map[[2]uint64]*modelPayout{}, coins: map[modelCoin]int64{}, sealed: true}
+		payouts: map[[2]uint64]*modelPayout{}, coins: map[modelCoin]int64{}, keyOf: map[modelCoin]uint32{}, sealed: true}
 	for id := uint64(0); id < 16; id++ {
 		m.system[id] = new(big.Int)
 	}
@@ -296,6 +300,12 @@ func (m *model) event(event ledger.Event) bool {
 		return m.cut(e)
 	case *ledger.Settled:
 		return m.settled(e)
+	case *ledger.Rekey:
+		if e.Generation != m.keys+1 || len(e.Policy) < 1 || len(e.Policy) > 16384 {
+			return false
+		}
+		m.keys, m.sealed = e.Generation, false
+		return true
 	}
 	return false
 }
@@ -308,7 +318,7 @@ func (m *model) deposit(e *ledger.Deposit) bool {
 		creditable = int64(m.height) + int64(m.charter.Depth) - 100
 	}
 	at := [4]uint64{uint64(m.height), uint64(e.Height), uint64(e.TxIndex), uint64(e.OutPoint.Vout)}
-	if !inRange(int64(e.Amount)) || e.Branch > 1 || int64(e.Height) != creditable || e.Height <= m.charter.BirthHeight || !later(at, m.last) {
+	if !inRange(int64(e.Amount)) || e.Generation > m.keys || e.Branch > 1 || int64(e.Height) != creditable || e.Height <= m.charter.BirthHeight || !later(at, m.last) {
 		return false
 	}
 	if _, known := m.coins[coin]; known {
@@ -317,7 +327,7 @@ func (m *model) deposit(e *ledger.Deposit) bool {
 	if sum := m.owed(); sum.Add(sum, big.NewInt(int64(e.Amount))).Cmp(supply) > 0 {
 		return false
 	}
-	m.last, m.coins[coin] = at, int64(e.Amount)
+	m.last, m.coins[coin], m.keyOf[coin] = at, int64(e.Amount), e.Generation
 	to := uint64(5)
 	if e.Branch == 0 {
 		if a := m.accounts[uint64(e.Index)]; a != nil && !a.closed {
@@ -344,7 +354,7 @@ func (m *model) cut(e *ledger.Cut) bool {
 		e.Fee < 0 || e.Fee > 21e14 {
 		return false
 	}
-	f := &modelFlight{number: e.Settlement, fee: int64(e.Fee)}
+	f := &modelFlight{number: e.Settlement, fee: int64(e.Fee), key: m.keys}
 	in, out, shares := new(big.Int), new(big.Int), new(big.Int)
 	inputs := map[modelCoin]bool{}
 	for _, i := range e.Inputs {
@@ -406,7 +416,7 @@ func (m *model) settled(e *ledger.Settled) bool {
 	}
 	m.move(4, 1, m.flight.fee)
 	if m.flight.change > 0 {
-		m.coins[change] = m.flight.change
+		m.coins[change], m.keyOf[change] = m.flight.change, m.flight.key
 	}
 	m.flight = nil
 	return true

@@ -22,6 +22,7 @@ const (
 	KindDeposit Kind = 65
 	KindCut     Kind = 66
 	KindSettled Kind = 67
+	KindRekey   Kind = 68
 )
 
 func (k Kind) String() string {
@@ -42,9 +43,15 @@ func (k Kind) String() string {
 		return "cut"
 	case KindSettled:
 		return "settled"
+	case KindRekey:
+		return "rekey"
 	}
 	return "unknown"
 }
+
+// EndsBatch reports whether an entry of this kind is the last one of its batch: what
+// comes after it, it changes the meaning of.
+func (k Kind) EndsBatch() bool { return k == KindCut || k == KindRekey }
 
 // Limits of an order's size.
 const (

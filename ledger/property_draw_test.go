@@ -190,8 +190,9 @@ func (r *run) drawBlock() *ledger.Block {
 func (r *run) drawDeposit() *ledger.Deposit {
 	r.tx++
 	e := &ledger.Deposit{OutPoint: ledger.OutPoint{TxID: hashOf("deposit %d", r.tx), Vout: rapid.Uint32Range(0, 2).Draw(r.T, "vout")},
-		Amount: ledger.Amount(r.drawAmount("deposit", 1_000_000)), Index: uint32(r.drawMember("index")), Height: r.model.height, TxIndex: r.tx}
-	switch r.uniform("deposit's kind", 20) {
+		Amount: ledger.Amount(r.drawAmount("deposit", 1_000_000)), Index: uint32(r.drawMember("index")), Height: r.model.height, TxIndex: r.tx,
+		Generation: rapid.Uint32Range(0, r.model.keys).Draw(r.T, "generation")}
+	switch r.uniform("deposit's kind", 21) {
 	case 11, 12, 13:
 		e.Index = uint32(ledger.Treasury)
 	case 14:
@@ -205,6 +206,8 @@ func (r *run) drawDeposit() *ledger.Deposit {
 		e.Height++
 	case 18:
 		e.TxIndex = rapid.Uint32Range(1, r.tx).Draw(r.T, "place")
+	case 20:
+		e.Generation = r.model.keys + 1
 	case 19:
 		if coins := r.state.Coins(); len(coins) > 0 {
 			e.OutPoint = sample(r, "coin", coins).OutPoint
@@ -259,6 +262,19 @@ func (r *run) spoilCut(e *ledger.Cut) {
 			e.Payouts[0].FeeShare = ledger.Amount(r.drawAmount("share", int64(e.Payouts[0].FeeShare)+1))
 		}
 	}
+}
+
+func (r *run) drawRekey() *ledger.Rekey {
+	e := &ledger.Rekey{Generation: r.model.keys + 1, Policy: []byte("policy"), Signature: ledger.Signature{1}}
+	switch r.uniform("rekey's fault", 12) {
+	case 9:
+		e.Generation = uint32(sample(r, "generation", []int{0, int(r.model.keys), int(r.model.keys) + 2}))
+	case 10:
+		e.Policy = nil
+	case 11:
+		e.Policy = make([]byte, ledger.MaxPolicySize+rapid.IntRange(0, 1).Draw(r.T, "size"))
+	}
+	return e
 }
 
 func (r *run) drawSettled() *ledger.Settled {

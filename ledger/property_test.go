@@ -49,6 +49,7 @@ func unseen(seen map[string]int) (missing []string) {
 		"deposit":  {"", ledger.CodeEvent},
 		"cut":      {"", ledger.CodeEvent},
 		"settled":  {"", ledger.CodeEvent},
+		"rekey":    {"", ledger.CodeEvent},
 	} {
 		for _, code := range codes {
 			if what := answer(kind, code); seen[what] < often {
@@ -57,7 +58,8 @@ func unseen(seen map[string]int) (missing []string) {
 		}
 	}
 	for _, what := range []string{"deposit to suspense", "deposit to treasury", "coinbase deposit", "transfer to many", "transfer while a settlement is in flight",
-		"cut with payouts", "fee paid by the treasury", "settled with payouts", "settled without change", "refund of a fee"} {
+		"cut with payouts", "fee paid by the treasury", "settled with payouts", "settled without change", "refund of a fee",
+		"rekey with a settlement in flight", "deposit to an old key", "change to a new key"} {
 		if seen[what] < often {
 			missing = append(missing, what)
 		}
@@ -117,7 +119,7 @@ func (r *run) step() {
 		return
 	}
 	switch sample(r, "kind", []string{"transfer", "transfer", "transfer", "transfer", "transfer", "withdraw", "withdraw", "withdraw",
-		"open", "close", "block", "deposit", "deposit", "cut", "settled", "seal"}) {
+		"open", "close", "block", "deposit", "deposit", "cut", "settled", "rekey", "seal"}) {
 	case "open":
 		r.judgeOrder(r.drawOpen())
 	case "transfer":
@@ -134,6 +136,8 @@ func (r *run) step() {
 		r.judgeEvent(r.drawCut())
 	case "settled":
 		r.judgeEvent(r.drawSettled())
+	case "rekey":
+		r.judgeEvent(r.drawRekey())
 	case "seal":
 		r.seal()
 	}
@@ -175,6 +179,9 @@ func (r *run) countEvent(event ledger.Event, effects ledger.Effects, flight *mod
 	case *ledger.Deposit:
 		r.count("deposit to "+effects.Postings[0].Credit.String(), !effects.Postings[0].Credit.IsMember())
 		r.count("coinbase deposit", e.TxIndex == 0)
+		r.count("deposit to an old key", e.Generation < r.model.keys)
+	case *ledger.Rekey:
+		r.count("rekey with a settlement in flight", flight != nil)
 	case *ledger.Cut:
 		r.count("cut with payouts", len(e.Payouts) > 0)
 		for _, p := range effects.Postings {
@@ -183,6 +190,7 @@ func (r *run) countEvent(event ledger.Event, effects ledger.Effects, flight *mod
 	case *ledger.Settled:
 		r.count("settled with payouts", len(flight.payouts) > 0)
 		r.count("settled without change", flight.change == 0)
+		r.count("change to a new key", flight.change > 0 && flight.key > 0)
 		for _, p := range effects.Postings {
 			r.count("refund of a fee", p.Credit.IsMember())
 		}
@@ -238,7 +246,8 @@ func (r *run) agreeOnCoins(kind ledger.Kind) {
 	coins, total := r.state.Coins(), new(big.Int)
 	for _, c := range coins {
 		total.Add(total, big.NewInt(int64(c.Amount)))
-		if want, ok := r.model.coins[modelCoin{c.TxID, c.Vout}]; !ok || want != int64(c.Amount) {
+		at := modelCoin{c.TxID, c.Vout}
+		if want, ok := r.model.coins[at]; !ok || want != int64(c.Amount) || c.Generation != r.model.keyOf[at] {
 			r.Fatalf("after a %s: the coin %+v is %d (%v) in the model", kind, c, want, ok)
 		}
 	}
@@ -270,20 +279,21 @@ func (r *run) agreeOnCoins(kind ledger.Kind) {
 
 // seal ends the batch; after a cut the books' hash must be the model's.
 func (r *run) seal() {
-	wasCut := !r.model.sealed
+	flight := r.model.flight
 	h := r.state.Next(hashOf("root"), 1, 1, 0)
 	if err := r.state.Seal(&h); err != nil {
 		r.Fatal(err)
 	}
 	r.model.sealed = true
-	if !wasCut {
+	if flight == nil || flight.sealed {
 		return
 	}
+	flight.sealed = true
 	open := r.state.Open()
 	if got, want := open.Books.Hash(), r.model.books(handTag("daobank/header", handHeader(&h))); got != want || open.Batch != h.Number {
 		r.Fatalf("the books' hash at settlement %d is %s, in the model %x", open.Settlement, got, want)
 	}
-	if int64(open.Change) != r.model.flight.change {
-		r.Fatalf("the change is %v, in the model %d", open.Change, r.model.flight.change)
+	if int64(open.Change) != flight.change || open.Generation != flight.key {
+		r.Fatalf("the change is %+v, in the model %+v", open, flight)
 	}
 }

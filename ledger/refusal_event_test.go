@@ -37,6 +37,7 @@ func TestEventsRefused(t *testing.T) {
 		{"deposit at the place of the one before", depositWith(func(d *ledger.Deposit) { d.TxIndex = 3 })},
 		{"deposit of the height before", depositWith(func(d *ledger.Deposit) { d.Height-- })},
 		{"deposit of the height after", depositWith(func(d *ledger.Deposit) { d.Height++ })},
+		{"deposit to a key that the vault does not have yet", depositWith(func(d *ledger.Deposit) { d.Generation = 1 })},
 		{"deposit on a branch that is not the vault's", depositWith(func(d *ledger.Deposit) { d.Branch = 2 })},
 		{"deposit of nothing", depositWith(func(d *ledger.Deposit) { d.Amount = 0 })},
 		{"deposit of less than nothing", depositWith(func(d *ledger.Deposit) { d.Amount = -1 })},
@@ -78,6 +79,17 @@ func TestEventsRefused(t *testing.T) {
 			return c
 		}},
 
+		{"rekey with the founding's generation", rekeyWith(func(e *ledger.Rekey) { e.Generation = 0 })},
+		{"rekey that leaves a generation out", rekeyWith(func(e *ledger.Rekey) { e.Generation = 2 })},
+		{"rekey twice", func(w *world) ledger.Event {
+			e := rekeyWith(func(*ledger.Rekey) {})(w)
+			w.event(e)
+			w.seal()
+			return e
+		}},
+		{"rekey without a policy", rekeyWith(func(e *ledger.Rekey) { e.Policy = nil })},
+		{"rekey with a policy that is too large", rekeyWith(func(e *ledger.Rekey) { e.Policy = make([]byte, ledger.MaxPolicySize+1) })},
+
 		{"settled with another number", func(*world) ledger.Event { return &ledger.Settled{Settlement: 2, ChangeVout: 0} }},
 		{"settled without naming the change", func(*world) ledger.Event { return &ledger.Settled{Settlement: 1, ChangeVout: ledger.NoChange} }},
 		{"settled with change that is a coin already", func(*world) ledger.Event {
@@ -112,6 +124,12 @@ func TestEventsAtTheLimitAccepted(t *testing.T) {
 		{"deposit in the same transaction", depositWith(func(d *ledger.Deposit) { d.TxIndex, d.OutPoint.Vout = 3, 2 })},
 		{"cut with a share of all that the order allows", cutWith(func(c *ledger.Cut) { c.Payouts[0].FeeShare = 5_000 }, true)},
 		{"cut with all that the treasury has", cutWith(func(c *ledger.Cut) { c.Fee = 9_500 + c.Payouts[0].FeeShare }, true)},
+		{"deposit to a key before the newest", func(w *world) ledger.Event {
+			w.event(&ledger.Rekey{Generation: 1, Policy: []byte("{}")})
+			w.seal()
+			return w.nextDeposit(w.ann.id, 1_000)
+		}},
+		{"rekey with the largest policy", rekeyWith(func(e *ledger.Rekey) { e.Policy = make([]byte, ledger.MaxPolicySize) })},
 		{"cut with inputs that just suffice", func(w *world) ledger.Event {
 			c := cutWith(func(*ledger.Cut) {}, true)(w).(*ledger.Cut)
 			w.block()
@@ -163,19 +181,28 @@ func TestLargestCut(t *testing.T) {
 	b.apply(entry)
 }
 
-// A cut is the last entry of its batch, whatever would follow it.
-func TestNothingFollowsACutInItsBatch(t *testing.T) {
+// A cut and a rekey are the last entries of their batches, whatever would follow.
+func TestNothingFollowsACutOrARekeyInItsBatch(t *testing.T) {
+	t.Run("cut", func(t *testing.T) {
+		nothingFollows(t, cutWith(func(*ledger.Cut) {}, true))
+	})
+	t.Run("rekey", func(t *testing.T) {
+		nothingFollows(t, rekeyWith(func(*ledger.Rekey) {}))
+	})
+}
+
+func nothingFollows(t *testing.T, make func(*world) ledger.Event) {
 	w := newWorld(t)
-	cut := cutWith(func(*ledger.Cut) {}, true)(w)
+	last := make(w)
 	block := &ledger.Block{Height: birthHeight + 2, Hash: hashOf("block %d", birthHeight+2)}
 	_, block.Previous = w.Block()
 	deposit := w.nextDeposit(16, 1)
 	transfer := w.next(w.ann, pay(w.bob.id, 1))
 	open := w.openOrder("eve")
-	w.event(cut)
+	w.event(last)
 	for _, e := range []ledger.Entry{
 		{Event: block}, {Event: deposit}, {Event: &ledger.Settled{Settlement: 2, ChangeVout: 0}},
-		{Event: &ledger.Cut{Settlement: 3}}, {Order: transfer}, {Order: open},
+		{Event: &ledger.Cut{Settlement: 3}}, {Event: &ledger.Rekey{Generation: 2, Policy: []byte("{}")}}, {Order: transfer}, {Order: open},
 	} {
 		w.refuse(e, ledger.CodeEvent)
 	}
@@ -199,6 +226,15 @@ func depositWith(change func(d *ledger.Deposit)) func(w *world) ledger.Event {
 		d := w.nextDeposit(w.ann.id, 1_000)
 		change(d)
 		return d
+	}
+}
+
+// rekeyWith changes a good rekey.
+func rekeyWith(change func(e *ledger.Rekey)) func(w *world) ledger.Event {
+	return func(*world) ledger.Event {
+		e := &ledger.Rekey{Generation: 1, Policy: []byte("{}"), Signature: ledger.Signature{1}}
+		change(e)
+		return e
 	}
 }
 

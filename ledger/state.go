@@ -31,8 +31,9 @@ type State struct {
 	coins    map[OutPoint]Coin
 
 	open        *OpenCut // settlement in flight
-	unsealed    bool     // a cut waits for its batch to be sealed
+	ended       Kind     // the cut or rekey that ends the batch, until it is sealed; else 0
 	settlements uint32   // cuts made so far
+	rekeys      []Rekey  // by generation, from 1
 
 	postings []Posting // of the entry applied last; reused
 }
@@ -96,16 +97,18 @@ type Payout struct {
 // Coin is an output on chain that belongs to the vault.
 type Coin struct {
 	OutPoint
-	Amount Amount
-	Branch Branch
-	Index  uint32
-	Height uint32 // books' height at which it was recorded
+	Amount     Amount
+	Generation uint32 // of the vault's key
+	Branch     Branch
+	Index      uint32
+	Height     uint32 // books' height at which it was recorded
 }
 
 // OpenCut is a settlement between its cut and its depth: everything that its
 // Bitcoin transaction is made from.
 type OpenCut struct {
 	Settlement uint32
+	Generation uint32 // of the vault's key that change returns to
 	Batch      uint64 // number of the batch that the cut ended
 	FeeRate    uint64 // satoshis per 1,000 vbytes
 	Fee        Amount
@@ -219,6 +222,13 @@ func (s *State) Open() *OpenCut { return s.open }
 // Settlements is the number of cuts made so far; also the last settlement's number.
 func (s *State) Settlements() uint32 { return s.settlements }
 
+// Generation is the number of the vault's newest key: 0 is the founding's.
+func (s *State) Generation() uint32 { return uint32(len(s.rekeys)) }
+
+// Rekeys are the keys that the vault was given after the founding's; the first is
+// generation 1. The caller must not change them.
+func (s *State) Rekeys() []Rekey { return s.rekeys }
+
 func (s *State) account(id AccountID) *account {
 	if id.Shard() != 0 || id.Index() >= uint32(len(s.accounts)) || id == 0 {
 		return nil
@@ -243,11 +253,11 @@ func (s *State) Seal(h *Header) error {
 		return err
 	}
 	s.last, s.head = *h, h.Hash()
-	if s.unsealed {
-		s.unsealed = false
+	if s.ended == KindCut {
 		s.open.Batch = h.Number
 		s.open.Books = s.books()
 	}
+	s.ended = 0
 	return nil
 }
 

@@ -47,6 +47,7 @@ func TestNames(t *testing.T) {
 		"miner-fees": ledger.MinerFees.String(), "suspense": ledger.Suspense.String(), "16": ledger.FirstMember.String(), "4294967312": otherShard.String(),
 		"open": ledger.KindOpen.String(), "transfer": ledger.KindTransfer.String(), "withdraw": ledger.KindWithdraw.String(), "close": ledger.KindClose.String(),
 		"block": ledger.KindBlock.String(), "deposit": ledger.KindDeposit.String(), "cut": ledger.KindCut.String(), "settled": ledger.KindSettled.String(),
+		"rekey":                                ledger.KindRekey.String(),
 		"unknown":                              ledger.Kind(0).String(),
 		"ab" + strings.Repeat("00", 31) + ":7": ledger.OutPoint{TxID: id, Vout: 7}.String(), // as Bitcoin prints it
 		strings.Repeat("00", 31) + "ab":        id.String(),

@@ -15,6 +15,7 @@ type (
 		Deposit *depositVector `json:"deposit,omitempty"`
 		Cut     *cutVector     `json:"cut,omitempty"`
 		Settled *settledVector `json:"settled,omitempty"`
+		Rekey   *rekeyVector   `json:"rekey,omitempty"`
 		Bytes   hexBytes       `json:"bytes"`
 		Leaf    hexBytes       `json:"leaf"`
 	}
@@ -28,12 +29,13 @@ type (
 		Previous hexBytes `json:"previous_wire_order"`
 	}
 	depositVector struct {
-		OutPoint outPointVector `json:"outpoint"`
-		Amount   int64          `json:"amount_sat"`
-		Branch   byte           `json:"branch"`
-		Index    uint32         `json:"index"`
-		Height   uint32         `json:"height"`
-		TxIndex  uint32         `json:"tx_index"`
+		OutPoint   outPointVector `json:"outpoint"`
+		Amount     int64          `json:"amount_sat"`
+		Generation uint32         `json:"generation"`
+		Branch     byte           `json:"branch"`
+		Index      uint32         `json:"index"`
+		Height     uint32         `json:"height"`
+		TxIndex    uint32         `json:"tx_index"`
 	}
 	cutVector struct {
 		Settlement uint32           `json:"settlement"`
@@ -52,6 +54,15 @@ type (
 		TxID       hexBytes `json:"txid_wire_order"`
 		ChangeVout uint32   `json:"change_vout"`
 	}
+	rekeyVector struct {
+		Bank       hexBytes `json:"bank"`
+		Generation uint32   `json:"generation"`
+		Policy     string   `json:"policy"`
+		Digest     hexBytes `json:"digest"`
+		PrivateKey hexBytes `json:"vault_private_key_before"`
+		PublicKey  hexBytes `json:"vault_public_key_before"`
+		Signature  hexBytes `json:"signature"`
+	}
 )
 
 func (v outPointVector) outPoint() ledger.OutPoint {
@@ -66,7 +77,7 @@ func (v *eventVector) event() ledger.Event {
 	case v.Deposit != nil:
 		d := v.Deposit
 		return &ledger.Deposit{OutPoint: d.OutPoint.outPoint(), Amount: ledger.Amount(d.Amount),
-			Branch: ledger.Branch(d.Branch), Index: d.Index, Height: d.Height, TxIndex: d.TxIndex}
+			Generation: d.Generation, Branch: ledger.Branch(d.Branch), Index: d.Index, Height: d.Height, TxIndex: d.TxIndex}
 	case v.Cut != nil:
 		c := &ledger.Cut{Settlement: v.Cut.Settlement, FeeRate: v.Cut.FeeRate, Fee: ledger.Amount(v.Cut.Fee)}
 		for _, in := range v.Cut.Inputs {
@@ -76,6 +87,8 @@ func (v *eventVector) event() ledger.Event {
 			c.Payouts = append(c.Payouts, ledger.CutPayout{Payer: p.Payer, Sequence: p.Sequence, FeeShare: ledger.Amount(p.FeeShare)})
 		}
 		return c
+	case v.Rekey != nil:
+		return &ledger.Rekey{Generation: v.Rekey.Generation, Policy: []byte(v.Rekey.Policy), Signature: ledger.Signature(v.Rekey.Signature)}
 	}
 	return &ledger.Settled{Settlement: v.Settled.Settlement, TxID: ledger.Hash(v.Settled.TxID), ChangeVout: v.Settled.ChangeVout}
 }
@@ -83,6 +96,7 @@ func (v *eventVector) event() ledger.Event {
 func TestEventVectors(t *testing.T) {
 	for _, v := range vectors(t, "event.json", "chain event", eventVectors) {
 		t.Run(v.Name, func(t *testing.T) {
+			v.checkRekey(t)
 			e := ledger.Entry{Event: v.event()}
 			leaf, hand := e.Leaf(), handLeaf(v.Bytes)
 			same(t, "bytes", v.Bytes, handEvent(v.event()), e.Bytes())
@@ -92,5 +106,18 @@ func TestEventVectors(t *testing.T) {
 				t.Errorf("decoded %+v, %v", decoded, err)
 			}
 		})
+	}
+}
+
+// checkRekey checks what a Rekey's signature is for and that it is good.
+func (v *eventVector) checkRekey(t *testing.T) {
+	if v.Rekey == nil {
+		return
+	}
+	e, bank := v.event().(*ledger.Rekey), ledger.BankID(v.Rekey.Bank)
+	digest, hand := e.Digest(bank), handRekeyDigest(bank, e)
+	same(t, "digest", v.Rekey.Digest, hand[:], digest[:])
+	if !ledger.Key(v.Rekey.PublicKey).Verify(digest, e.Signature) {
+		t.Error("the signature does not verify")
 	}
 }

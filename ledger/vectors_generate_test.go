@@ -6,6 +6,8 @@ import (
 	"strings"
 	"testing"
 
+	"github.com/btcsuite/btcd/btcec/v2/schnorr"
+
 	"github.com/daobank/daobank/ledger"
 )
 
@@ -81,18 +83,21 @@ func orderVectors(t testing.TB) (list []orderVector) {
 	return list
 }
 
-func eventVectors(testing.TB) (list []eventVector) {
+func eventVectors(t testing.TB) (list []eventVector) {
 	tx := func(n int) hexBytes { h := hashOf("tx %d", n); return h[:] }
 	outPoint := func(n int) outPointVector { return outPointVector{tx(n), uint32(n)} }
 	list = []eventVector{
 		{Name: "block", Block: &blockVector{850_000, tx(1), tx(2)}},
-		{Name: "deposit", Deposit: &depositVector{outPoint(1), 100_000, 0, 16, 850_000, 7}},
-		{Name: "deposit from a coinbase to a change address", Deposit: &depositVector{outPoint(0), int64(ledger.MaxAmount), 1, 3, 849_903, 0}},
+		{Name: "deposit", Deposit: &depositVector{outPoint(1), 100_000, 0, 0, 16, 850_000, 7}},
+		{Name: "deposit to the vault's second key", Deposit: &depositVector{outPoint(2), 1, 1, 0, 2, 850_001, 1}},
+		{Name: "deposit from a coinbase to a change address", Deposit: &depositVector{outPoint(0), int64(ledger.MaxAmount), 0, 1, 3, 849_903, 0}},
 		{Name: "cut without payouts", Cut: &cutVector{1, 1_000, 154, []outPointVector{outPoint(1)}, []payoutVector{}}},
 		{Name: "cut", Cut: &cutVector{2, 12_345, 4_000, []outPointVector{outPoint(1), outPoint(2)},
 			[]payoutVector{{16, 1, 400}, {17, 9, 0}, {16, 2, 900}}}},
 		{Name: "settled", Settled: &settledVector{2, tx(3), 4}},
 		{Name: "settled without change", Settled: &settledVector{3, tx(4), ledger.NoChange}},
+		{Name: "rekey", Rekey: newRekeyVector(t, 1, `{"threshold":3}`)},
+		{Name: "rekey with the largest policy", Rekey: newRekeyVector(t, 1<<32-1, strings.Repeat("p", ledger.MaxPolicySize))},
 	}
 	for i := range list {
 		e := ledger.Entry{Event: list[i].event()}
@@ -100,6 +105,18 @@ func eventVectors(testing.TB) (list []eventVector) {
 		list[i].Kind, list[i].Bytes, list[i].Leaf = byte(e.Kind()), e.Bytes(), leaf[:]
 	}
 	return list
+}
+
+func newRekeyVector(t testing.TB, generation uint32, policy string) *rekeyVector {
+	charter, priv := testCharter(), privateKey("vault")
+	bank, key := charter.ID(), ledger.KeyOf(priv)
+	e := ledger.Rekey{Generation: generation, Policy: []byte(policy)}
+	digest := e.Digest(bank)
+	sig, err := schnorr.Sign(priv, digest[:])
+	if err != nil {
+		t.Fatal(err)
+	}
+	return &rekeyVector{bank[:], generation, policy, digest[:], priv.Serialize(), key[:], sig.Serialize()}
 }
 
 func headerVectors(t testing.TB) []headerVector {

@@ -57,10 +57,11 @@ func (j *Journal) Clone() *Journal {
 type Bank struct {
 	testing.TB
 	Charter ledger.Charter
-	Vault   *taproot.Vault
-	Group   *frost.Group
-	Shares  []*frost.Share
-	Chain   *Chain // nil for a bank on a node
+	Vault   *taproot.Vault  // of the founding
+	Vaults  *netting.Vaults // of all generations of the key
+	Group   *frost.Group    // of the founding
+	Shares  []*frost.Share  // of the founding
+	Chain   *Chain          // nil for a bank on a node
 	Books   *ledger.State
 	Journal *Journal
 
@@ -71,8 +72,15 @@ type Bank struct {
 	node     Node
 	operator *btcec.PrivateKey
 	watch    *netting.Watch
+	groups   []groupKey // by generation
 	pending  [][]byte
 	payments uint32
+}
+
+// groupKey are the guardians of one generation of the vault's key.
+type groupKey struct {
+	group  *frost.Group
+	shares []*frost.Share
 }
 
 // Member is somebody with a key and an account.
@@ -127,7 +135,9 @@ func NewOnNode(t testing.TB, node Node, birth uint32) *Bank {
 		Depth: Depth, WithdrawalMin: 1000}
 	b.Books, err = ledger.NewState(b.Charter)
 	must(t, err)
-	b.watch = netting.NewWatch(b.Vault)
+	b.Vaults = netting.NewVaults(b.Charter.ID(), b.Vault)
+	b.groups = []groupKey{{group, shares}}
+	b.watch = netting.NewWatch(b.Vaults)
 	return b
 }
 
@@ -232,10 +242,16 @@ func Script(name string) []byte {
 	return append([]byte{0x51, 32}, schnorr.SerializePubKey(Key(name).PubKey())...)
 }
 
-// To is an output to an address of the vault.
+// To is an output to an address of the founding's vault.
 func (b *Bank) To(branch taproot.Branch, index uint32, amount ledger.Amount) *wire.TxOut {
 	b.Helper()
-	out, err := b.Vault.Output(branch, index)
+	return b.ToGeneration(0, branch, index, amount)
+}
+
+// ToGeneration is an output to an address of the vault of a generation.
+func (b *Bank) ToGeneration(generation uint32, branch taproot.Branch, index uint32, amount ledger.Amount) *wire.TxOut {
+	b.Helper()
+	out, err := b.Vaults.Output(generation, ledger.Branch(branch), index)
 	must(b, err)
 	return wire.NewTxOut(int64(amount), out.Script)
 }

@@ -3,37 +3,42 @@ package audittest
 import (
 	"context"
 	"fmt"
+	"slices"
 
 	"github.com/btcsuite/btcd/btcutil"
 	"github.com/btcsuite/btcd/wire"
 
 	"github.com/daobank/daobank/bitcoind"
+	"github.com/daobank/daobank/settlement/netting"
 	"github.com/daobank/daobank/taproot"
 )
 
-// Scanner finds a vault's coins on a fake chain the slow way: it keeps every
+// Scanner finds the vaults' coins on a fake chain the slow way: it keeps every
 // output that nothing has spent.
 type Scanner struct {
-	Chain *Chain
-	Vault *taproot.Vault
-	Hide  map[wire.OutPoint]bool // coins that it does not show
+	Chain  *Chain
+	Vaults *netting.Vaults
+	Hide   map[wire.OutPoint]bool // coins that it does not show
 }
 
-// ScanDescriptor answers for the vault's own descriptors only.
+// ScanDescriptor answers for the vaults' own descriptors only.
 func (s *Scanner) ScanDescriptor(_ context.Context, descriptors []string, rangeEnd int) (bitcoind.Scan, error) {
-	own := s.Vault.Descriptors()
-	if len(descriptors) != len(own) || [2]string(descriptors) != own {
-		return bitcoind.Scan{}, fmt.Errorf("fake scan: descriptors of another vault: %v", descriptors)
-	}
+	var own []string
 	scripts := make(map[string]bool)
-	for branch := range own {
-		list, err := s.Vault.Scripts(taproot.Branch(branch), 0, uint32(rangeEnd)+1)
-		if err != nil {
-			return bitcoind.Scan{}, err
+	for _, vault := range s.Vaults.All() {
+		for branch, descriptor := range vault.Descriptors() {
+			own = append(own, descriptor)
+			list, err := vault.Scripts(taproot.Branch(branch), 0, uint32(rangeEnd)+1)
+			if err != nil {
+				return bitcoind.Scan{}, err
+			}
+			for _, script := range list {
+				scripts[string(script)] = true
+			}
 		}
-		for _, script := range list {
-			scripts[string(script)] = true
-		}
+	}
+	if !slices.Equal(descriptors, own) {
+		return bitcoind.Scan{}, fmt.Errorf("fake scan: descriptors of other vaults: %v", descriptors)
 	}
 	s.Chain.mu.Lock()
 	defer s.Chain.mu.Unlock()

@@ -74,7 +74,7 @@ func (b *Bank) Deposit(id ledger.AccountID, amounts ...ledger.Amount) {
 // writes its cut and returns its transaction, not signed.
 func (b *Bank) Cut(feeRate int64) *netting.Transaction {
 	b.Helper()
-	cut, err := netting.Plan(b.Books, b.Vault, feeRate, netting.StandardLimits)
+	cut, err := netting.Plan(b.Books, b.Vaults, feeRate, netting.StandardLimits)
 	must(b, err)
 	b.Apply(ledger.Entry{Event: cut})
 	b.Seal()
@@ -84,7 +84,7 @@ func (b *Bank) Cut(feeRate int64) *netting.Transaction {
 // Build is the transaction of the settlement in flight.
 func (b *Bank) Build() *netting.Transaction {
 	b.Helper()
-	built, err := netting.Build(b.Books.Open(), b.Vault)
+	built, err := netting.Build(b.Books.Open(), b.Vaults)
 	must(b, err)
 	return built
 }
@@ -96,30 +96,32 @@ func (b *Bank) Sign(t *netting.Transaction) *wire.MsgTx {
 	must(b, err)
 	sigs := make([][]byte, len(hashes))
 	for i, hash := range hashes {
-		sigs[i] = b.signInput(t.Signers[i], hash)
+		s := t.Signers[i]
+		sigs[i] = b.sign(b.groups[s.Generation], hash, s.OutputKey, s.Tweaks)
 	}
 	signed, err := taproot.AttachSignatures(t.Tx, sigs)
 	must(b, err)
 	return signed
 }
 
-func (b *Bank) signInput(out taproot.Output, hash [32]byte) []byte {
+// sign makes a signature of a group's first t guardians for its tweaked key.
+func (b *Bank) sign(k groupKey, hash, key [32]byte, tweaks []frost.Tweak) []byte {
 	b.Helper()
 	secrets := make(map[frost.ID]*frost.SecretNonce)
 	nonces := make(map[frost.ID]frost.PublicNonce)
 	var ids []frost.ID
-	for _, share := range b.Shares[:Threshold] {
-		secret, public, err := frost.NonceGen(nil, frost.NonceParams{Share: share, Key: &out.OutputKey, Message: hash[:]})
+	for _, share := range k.shares[:k.group.Threshold()] {
+		secret, public, err := frost.NonceGen(nil, frost.NonceParams{Share: share, Key: &key, Message: hash[:]})
 		must(b, err)
 		ids = append(ids, share.ID())
 		secrets[share.ID()], nonces[share.ID()] = secret, public
 	}
 	aggregate, err := frost.NonceAgg(nonces)
 	must(b, err)
-	session, err := frost.NewSession(b.Group, frost.SessionParams{Signers: ids, AggregateNonce: aggregate, Tweaks: out.Tweaks, Message: hash[:]})
+	session, err := frost.NewSession(k.group, frost.SessionParams{Signers: ids, AggregateNonce: aggregate, Tweaks: tweaks, Message: hash[:]})
 	must(b, err)
 	parts := make(map[frost.ID]frost.PartialSignature)
-	for _, share := range b.Shares[:Threshold] {
+	for _, share := range k.shares[:k.group.Threshold()] {
 		parts[share.ID()], err = session.Sign(secrets[share.ID()], share)
 		must(b, err)
 	}

@@ -22,14 +22,20 @@ type Transaction struct {
 	TxID       chainhash.Hash
 	// Spent are the outputs that the inputs spend, in the order of the inputs.
 	Spent []*wire.TxOut
-	// Signers says for each input how the group key is tweaked to spend it.
-	Signers []taproot.Output
+	// Signers says for each input which key spends it, and how that is tweaked.
+	Signers []Signer
 	// ChangeVout is the output that returns change, or ledger.NoChange.
 	ChangeVout uint32
 	// FeeSat is the whole fee in satoshis.
 	FeeSat int64
 	// Destinations is the number of outputs that pay members.
 	Destinations int
+}
+
+// Signer is the key of one input.
+type Signer struct {
+	Generation uint32 // whose guardians sign
+	taproot.Output
 }
 
 // AnchorTag opens the 40 bytes that a settlement's OP_RETURN carries.
@@ -56,9 +62,9 @@ func ReadAnchor(tx *wire.MsgTx) (settlement uint32, books ledger.Hash, ok bool) 
 }
 
 // Build makes the transaction of a cut. It depends on nothing but the cut and
-// the vault: everybody who has replayed the journal gets the same bytes.
-func Build(open *ledger.OpenCut, vault *taproot.Vault) (*Transaction, error) {
-	change, err := vault.Output(taproot.Change, open.Settlement)
+// the vaults: everybody who has replayed the journal gets the same bytes.
+func Build(open *ledger.OpenCut, vaults *Vaults) (*Transaction, error) {
+	change, err := vaults.Output(open.Generation, ledger.BranchChange, open.Settlement)
 	if err != nil {
 		return nil, fmt.Errorf("change address %d: %w", open.Settlement, err)
 	}
@@ -83,11 +89,11 @@ func Build(open *ledger.OpenCut, vault *taproot.Vault) (*Transaction, error) {
 	}
 	for _, in := range tx.TxIn {
 		c := coins[in.PreviousOutPoint]
-		out, err := vault.Output(taproot.Branch(c.Branch), c.Index)
+		out, err := vaults.Output(c.Generation, c.Branch, c.Index)
 		if err != nil {
 			return nil, fmt.Errorf("address of coin %s: %w", c.OutPoint, err)
 		}
-		t.Signers = append(t.Signers, out)
+		t.Signers = append(t.Signers, Signer{Generation: c.Generation, Output: out})
 		t.Spent = append(t.Spent, wire.NewTxOut(int64(c.Amount), out.Script))
 	}
 	return t, nil

@@ -50,7 +50,7 @@ func TestBuildIsDeterministic(t *testing.T) {
 		open.Inputs, open.Payouts = slices.Clone(open.Inputs), slices.Clone(open.Payouts)
 		random.Shuffle(len(open.Inputs), func(i, j int) { open.Inputs[i], open.Inputs[j] = open.Inputs[j], open.Inputs[i] })
 		random.Shuffle(len(open.Payouts), func(i, j int) { open.Payouts[i], open.Payouts[j] = open.Payouts[j], open.Payouts[i] })
-		again, err := netting.Build(&open, b.Vault)
+		again, err := netting.Build(&open, b.Vaults)
 		if err != nil || again.TxID != built.TxID || again.ChangeVout != built.ChangeVout {
 			t.Fatalf("got %s, want %s (%v)", again.TxID, built.TxID, err)
 		}

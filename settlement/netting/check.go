@@ -7,7 +7,6 @@ import (
 	"github.com/btcsuite/btcd/wire"
 
 	"github.com/daobank/daobank/ledger"
-	"github.com/daobank/daobank/taproot"
 )
 
 // A FactError says that the books took something from the chain that is not
@@ -24,7 +23,7 @@ func (e *FactError) Error() string { return fmt.Sprintf("block %d: %s", e.Height
 // in want, which the checker derived with Watch.Facts, must be recorded.
 // Recorded deposits beyond the checker's watch are checked one by one: the
 // proposer may have known of accounts that were opened since.
-func CheckFacts(vault *taproot.Vault, recorded, want []ledger.Event, blocks map[uint32]*wire.MsgBlock) error {
+func CheckFacts(vaults *Vaults, recorded, want []ledger.Event, blocks map[uint32]*wire.MsgBlock) error {
 	missing := make(map[string]ledger.Event, len(want))
 	for _, e := range want {
 		missing[key(e)] = e
@@ -44,7 +43,7 @@ func CheckFacts(vault *taproot.Vault, recorded, want []ledger.Event, blocks map[
 		if !ok {
 			return &FactError{Height: height, Reason: fmt.Sprintf("the books record a %s that the chain does not show: %+v", e.Kind(), e)}
 		}
-		if err := checkDeposit(vault, d, blocks[d.Height]); err != nil {
+		if err := checkDeposit(vaults, d, blocks[d.Height]); err != nil {
 			return &FactError{Height: height, Reason: err.Error()}
 		}
 	}
@@ -59,7 +58,7 @@ func CheckFacts(vault *taproot.Vault, recorded, want []ledger.Event, blocks map[
 func key(e ledger.Event) string { return string(ledger.Entry{Event: e}.Bytes()) }
 
 // checkDeposit looks a deposit up in its block.
-func checkDeposit(vault *taproot.Vault, d *ledger.Deposit, block *wire.MsgBlock) error {
+func checkDeposit(vaults *Vaults, d *ledger.Deposit, block *wire.MsgBlock) error {
 	if block == nil || int(d.TxIndex) >= len(block.Transactions) {
 		return fmt.Errorf("deposit %s is not in block %d", d.OutPoint, d.Height)
 	}
@@ -67,7 +66,7 @@ func checkDeposit(vault *taproot.Vault, d *ledger.Deposit, block *wire.MsgBlock)
 	if ledger.Hash(tx.TxHash()) != d.OutPoint.TxID || int(d.OutPoint.Vout) >= len(tx.TxOut) {
 		return fmt.Errorf("deposit %s is not transaction %d of block %d", d.OutPoint, d.TxIndex, d.Height)
 	}
-	paid, err := vault.Output(taproot.Branch(d.Branch), d.Index)
+	paid, err := vaults.Output(d.Generation, d.Branch, d.Index)
 	if err != nil {
 		return fmt.Errorf("deposit %s: %w", d.OutPoint, err)
 	}

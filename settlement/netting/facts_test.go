@@ -20,7 +20,7 @@ import (
 // in flight.
 func view(b *audittest.Bank, height uint32, inFlight *netting.Transaction) (events []ledger.Event, blocks map[uint32]*wire.MsgBlock) {
 	b.Helper()
-	w := netting.NewWatch(b.Vault)
+	w := netting.NewWatch(b.Vaults)
 	if err := w.Extend(b.Books.Accounts(), b.Books.Settlements()); err != nil {
 		b.Fatal(err)
 	}
@@ -219,7 +219,7 @@ func TestCheckFacts(t *testing.T) {
 			height, _ := b.Books.Block()
 			want, blocks := view(b, height+2, built)
 			recorded, _ := view(b, height+2, built)
-			err := netting.CheckFacts(b.Vault, tt.lie(recorded), want, blocks)
+			err := netting.CheckFacts(b.Vaults, tt.lie(recorded), want, blocks)
 			var lie *netting.FactError
 			switch {
 			case tt.want == "":
@@ -245,7 +245,7 @@ func TestCheckFactsBeyondTheWatch(t *testing.T) {
 	}
 	d := &ledger.Deposit{OutPoint: ledger.OutPoint{TxID: ledger.Hash(tx.TxHash())}, Amount: 7, Index: far,
 		Height: audittest.BirthHeight + 1, TxIndex: 1}
-	if err := netting.CheckFacts(b.Vault, append(slices.Clone(want), d), want, blocks); err != nil {
+	if err := netting.CheckFacts(b.Vaults, append(slices.Clone(want), d), want, blocks); err != nil {
 		t.Error(err)
 	}
 }

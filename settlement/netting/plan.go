@@ -15,6 +15,9 @@ import (
 type Limits struct {
 	InputsMax  int // coins spent at once
 	PayoutsMax int // withdrawals paid at once
+	// Away are generations of the vault's key whose guardians cannot sign now:
+	// their coins wait. The newest is never away: without it nothing is signed.
+	Away []uint32
 }
 
 // The most that Limits may say.
@@ -28,7 +31,8 @@ const (
 var StandardLimits = Limits{InputsMax: 500, PayoutsMax: 1000}
 
 // ErrNothingToSettle says that no withdrawal can be paid, no deposit waits to be
-// swept, and no coin is old enough to be moved before the recovery leaf opens.
+// swept, and no coin has to move because its key was replaced or its recovery leaf
+// is to open.
 var ErrNothingToSettle = errors.New("nothing to settle")
 
 // TreasuryError says that the treasury cannot pay its part of the fee.
@@ -43,26 +47,47 @@ func (e *TreasuryError) Error() string {
 
 // Plan decides the next cut of the books at a fee rate in satoshis per 1,000
 // vbytes. It changes nothing. Errors: ErrNothingToSettle, *TreasuryError.
-func Plan(s *ledger.State, vault *taproot.Vault, feeRate int64, limits Limits) (*ledger.Cut, error) {
+func Plan(s *ledger.State, vaults *Vaults, feeRate int64, limits Limits) (*ledger.Cut, error) {
 	if s.Open() != nil {
 		return nil, fmt.Errorf("settlement %d is in flight", s.Open().Settlement)
 	}
 	p := &plan{feeRate: feeRate, number: s.Settlements() + 1}
-	change, err := vault.Output(taproot.Change, p.number)
+	change, err := vaults.Output(s.Generation(), ledger.BranchChange, p.number)
 	if err != nil {
 		return nil, fmt.Errorf("change address %d: %w", p.number, err)
 	}
 	p.change = change.Script
-	height, _ := s.Block()
-	recovery := vault.Policy().Recovery
-	p.takeCoins(s.Coins(), limits.InputsMax, func(c ledger.Coin) bool {
-		return recovery.Freshness(recovery.Age(c.Height, height)) != taproot.Fresh
-	})
+	old, err := due(s, vaults)
+	if err != nil {
+		return nil, err
+	}
+	p.takeCoins(spendable(s, limits.Away), limits.InputsMax, old)
 	p.takePayouts(s.Held(), limits.PayoutsMax)
 	if len(p.payouts) == 0 && !p.due {
 		return nil, ErrNothingToSettle
 	}
 	return p.cut(s.Balance(ledger.Treasury))
+}
+
+// due says of a coin whether it must move soon: its key was replaced, or its
+// recovery leaf comes nearer.
+func due(s *ledger.State, vaults *Vaults) (func(ledger.Coin) bool, error) {
+	all, newest := vaults.All(), s.Generation()
+	if uint64(newest) >= uint64(len(all)) {
+		return nil, fmt.Errorf("the books have generation %d of the vault's key, and it was not followed", newest)
+	}
+	recovery := all[newest].Policy().Recovery
+	height, _ := s.Block()
+	return func(c ledger.Coin) bool {
+		return c.Generation != newest || recovery.Freshness(recovery.Age(c.Height, height)) != taproot.Fresh
+	}, nil
+}
+
+// spendable are the coins whose guardians can sign now.
+func spendable(s *ledger.State, away []uint32) []ledger.Coin {
+	return slices.DeleteFunc(s.Coins(), func(c ledger.Coin) bool {
+		return c.Generation != s.Generation() && slices.Contains(away, c.Generation)
+	})
 }
 
 type plan struct {
@@ -72,14 +97,13 @@ type plan struct {
 
 	coins   []ledger.Coin
 	in      ledger.Amount
-	due     bool // a deposit is among the coins, or one that must be refreshed
+	due     bool // a deposit is among the coins, or one that must move
 	partial bool // coins are left for the next settlement
 	payouts []ledger.Payout
 }
 
 // takeCoins spends every coin while they fit, so that the vault is consolidated
-// on the way; beyond that first those that are getting old, so that no coin
-// comes near the recovery leaf's timelock, and then the largest, so that payouts
+// on the way; beyond that first those that must move soon, and then the largest, so that payouts
 // are covered.
 func (p *plan) takeCoins(coins []ledger.Coin, max int, old func(ledger.Coin) bool) {
 	if len(coins) > max {

@@ -23,7 +23,7 @@ func TestPlanProperties(t *testing.T) {
 		rate := rapid.Int64Range(1, 200_000).Draw(t, "rate")
 		limits := netting.Limits{InputsMax: rapid.IntRange(1, 12).Draw(t, "inputs"), PayoutsMax: rapid.IntRange(1, 12).Draw(t, "payouts")}
 		held := s.Held()
-		cut, err := netting.Plan(s, base.Vault, rate, limits)
+		cut, err := netting.Plan(s, base.Vaults, rate, limits)
 		var poor *netting.TreasuryError
 		if errors.As(err, &poor) {
 			if poor.NeedSat <= poor.HaveSat || poor.HaveSat != s.Balance(ledger.Treasury) {
@@ -46,7 +46,7 @@ func TestPlanProperties(t *testing.T) {
 		if err := s.CheckInvariants(); err != nil {
 			t.Fatal(err)
 		}
-		built, err := netting.Build(s.Open(), base.Vault)
+		built, err := netting.Build(s.Open(), base.Vaults)
 		if err != nil {
 			t.Fatal(err)
 		}

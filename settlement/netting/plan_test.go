@@ -37,7 +37,7 @@ func newBank(t *testing.T, treasury ledger.Amount, ann ...ledger.Amount) (b *aud
 
 func plan(b *audittest.Bank, rate int64, limits netting.Limits) *ledger.Cut {
 	b.Helper()
-	cut, err := netting.Plan(b.Books, b.Vault, rate, limits)
+	cut, err := netting.Plan(b.Books, b.Vaults, rate, limits)
 	if err != nil {
 		b.Fatal(err)
 	}
@@ -160,7 +160,7 @@ func TestPlanOfAWholeBalance(t *testing.T) {
 		t.Run(tt.name, func(t *testing.T) {
 			b, ann, _ := newBank(t, tt.treasury, balance)
 			b.Withdraw(ann, balance-p2trOutput, p2trOutput, audittest.Script("ann outside"))
-			cut, err := netting.Plan(b.Books, b.Vault, relayRate, netting.StandardLimits)
+			cut, err := netting.Plan(b.Books, b.Vaults, relayRate, netting.StandardLimits)
 			var poor, want *netting.TreasuryError
 			if errors.As(tt.err, &want) {
 				if !errors.As(err, &poor) || *poor != *want {
@@ -191,13 +191,13 @@ func TestNothingToSettle(t *testing.T) {
 	waiting.Settle(relayRate) // the deposits are swept; what is left is change
 	waiting.Withdraw(ann, 2_000, 1, audittest.Script("ann outside"))
 	for name, b := range map[string]*audittest.Bank{"an empty vault": empty, "only change, and a fee limit too low": waiting} {
-		if cut, err := netting.Plan(b.Books, b.Vault, relayRate, netting.StandardLimits); !errors.Is(err, netting.ErrNothingToSettle) {
+		if cut, err := netting.Plan(b.Books, b.Vaults, relayRate, netting.StandardLimits); !errors.Is(err, netting.ErrNothingToSettle) {
 			t.Errorf("%s: %+v, %v", name, cut, err)
 		}
 	}
 	b, _, _ := newBank(t, 10_000, 50_000)
 	b.Cut(relayRate)
-	if _, err := netting.Plan(b.Books, b.Vault, relayRate, netting.StandardLimits); err == nil {
+	if _, err := netting.Plan(b.Books, b.Vaults, relayRate, netting.StandardLimits); err == nil {
 		t.Error("a second settlement is planned while one is in flight")
 	}
 }
@@ -259,7 +259,7 @@ func TestPlanRefreshesOldCoins(t *testing.T) {
 	b.Settle(relayRate)
 	change := b.Books.Coins()[0]
 	for age := uint32(1); 3*age < 1000; age++ {
-		if _, err := netting.Plan(b.Books, b.Vault, relayRate, netting.StandardLimits); !errors.Is(err, netting.ErrNothingToSettle) {
+		if _, err := netting.Plan(b.Books, b.Vaults, relayRate, netting.StandardLimits); !errors.Is(err, netting.ErrNothingToSettle) {
 			t.Fatalf("a coin %d blocks old is moved: %v", age, err)
 		}
 		b.Mine()

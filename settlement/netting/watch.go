@@ -15,40 +15,57 @@ import (
 // to suspense, not lost.
 const Gap = 100
 
-// Watch recognises the vault's addresses. It is not safe for concurrent use.
+// Watch recognises the vaults' addresses, those of keys that were replaced too. It
+// is not safe for concurrent use.
 type Watch struct {
-	vault   *taproot.Vault
-	reach   [2]uint32 // addresses of each branch that are known so far
+	vaults  *Vaults
+	reach   [][2]uint32 // addresses of each generation and branch that are known so far
 	scripts map[[34]byte]place
 }
 
 type place struct {
-	branch ledger.Branch
-	index  uint32
+	generation uint32
+	branch     ledger.Branch
+	index      uint32
 }
 
-// NewWatch watches a vault's addresses.
-func NewWatch(vault *taproot.Vault) *Watch {
-	return &Watch{vault: vault, scripts: make(map[[34]byte]place)}
+// NewWatch watches the vaults' addresses.
+func NewWatch(vaults *Vaults) *Watch {
+	return &Watch{vaults: vaults, scripts: make(map[[34]byte]place)}
 }
 
 // Extend makes the watch cover accounts and settlements up to these numbers,
 // and Gap beyond.
 func (w *Watch) Extend(accounts, settlements uint32) error {
-	for branch, count := range [2]uint32{accounts, settlements} {
-		from, to := w.reach[branch], count+Gap
-		if to <= from {
-			continue
+	for generation, vault := range w.vaults.All() {
+		if generation == len(w.reach) {
+			w.reach = append(w.reach, [2]uint32{})
 		}
-		scripts, err := w.vault.Scripts(taproot.Branch(branch), from, to)
-		if err != nil {
-			return fmt.Errorf("addresses %d to %d of branch %d: %w", from, to, branch, err)
+		for branch, count := range [2]uint32{accounts, settlements} {
+			at := place{generation: uint32(generation), branch: ledger.Branch(branch)}
+			if err := w.extend(vault, at, count+Gap); err != nil {
+				return err
+			}
 		}
-		for i, script := range scripts {
-			w.scripts[[34]byte(script)] = place{branch: ledger.Branch(branch), index: from + uint32(i)}
-		}
-		w.reach[branch] = to
 	}
+	return nil
+}
+
+// extend makes the watch cover the addresses of one branch below to.
+func (w *Watch) extend(vault *taproot.Vault, at place, to uint32) error {
+	reach := &w.reach[at.generation][at.branch]
+	if to <= *reach {
+		return nil
+	}
+	scripts, err := vault.Scripts(taproot.Branch(at.branch), *reach, to)
+	if err != nil {
+		return fmt.Errorf("addresses %d to %d of generation %d, branch %d: %w", *reach, to, at.generation, at.branch, err)
+	}
+	for i, script := range scripts {
+		at.index = *reach + uint32(i)
+		w.scripts[[34]byte(script)] = at
+	}
+	*reach = to
 	return nil
 }
 
@@ -103,7 +120,7 @@ func (w *Watch) deposits(events []ledger.Event, height, txIndex uint32, tx *wire
 		}
 		events = append(events, &ledger.Deposit{
 			OutPoint: ledger.OutPoint{TxID: ledger.Hash(txid), Vout: uint32(vout)},
-			Amount:   ledger.Amount(out.Value), Branch: p.branch, Index: p.index,
+			Amount:   ledger.Amount(out.Value), Generation: p.generation, Branch: p.branch, Index: p.index,
 			Height: height, TxIndex: txIndex,
 		})
 	}
