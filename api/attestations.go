@@ -5,27 +5,22 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"strconv"
 
 	"github.com/daobank/daobank/guardian"
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/settlement"
 	"github.com/daobank/daobank/taproot/chilldkg"
-	"github.com/daobank/daobank/taproot/frost"
 )
 
 // ErrAttestation says that the bank shows as attested what its guardians did
 // not attest, or not as one history. Keep the answer: it is evidence.
 var ErrAttestation = errors.New("the attestation does not hold")
 
-type attestationForm struct {
-	guardian.Attestation
-	HostKey chilldkg.HostPublicKey `json:"host_key"`
-}
-
 type attestationsForm struct {
-	Batch        uint64            `json:"batch"`
-	Attestations []attestationForm `json:"attestations"`
+	Batch        uint64                 `json:"batch"`
+	Attestations []guardian.Attestation `json:"attestations"`
 }
 
 func (b *bank) getAttestations(req *http.Request) (any, error) {
@@ -37,15 +32,34 @@ func (b *bank) getAttestations(req *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	answer := attestationsForm{Batch: batch, Attestations: make([]attestationForm, len(list))}
+	answer := attestationsForm{Batch: batch, Attestations: make([]guardian.Attestation, len(list))}
 	for i, a := range list {
-		if int(a.Guardian) >= len(b.Guardians) {
-			return nil, fmt.Errorf("guardian %d, whose attestation is stored, is not in the founding document", a.Guardian)
-		}
-		answer.Attestations[i] = attestationForm{HostKey: b.Guardians[a.Guardian], Attestation: guardian.Attestation{
-			Guardian: frost.ID(a.Guardian), Batch: a.Batch, Head: a.Head, Signature: a.Signature}}
+		answer.Attestations[i] = guardian.Attestation{Guardian: a.Guardian, Batch: a.Batch, Head: a.Head, Signature: a.Signature}
 	}
 	return answer, nil
+}
+
+// Council are the guardians of one generation of the vault's key.
+type Council struct {
+	Threshold int
+	Guardians []chilldkg.HostPublicKey // by guardian's id
+}
+
+// attested is the last batch that enough guardians of one generation have
+// attested. Those of an earlier one count too: what they attested stays attested.
+func (b *bank) attested(ctx context.Context) (last uint64, err error) {
+	for _, c := range b.Councils() {
+		hosts := make([][33]byte, len(c.Guardians))
+		for i, host := range c.Guardians {
+			hosts[i] = host
+		}
+		batch, err := b.Attestations.Attested(ctx, c.Threshold, hosts)
+		if err != nil {
+			return 0, err
+		}
+		last = max(last, batch)
+	}
+	return last, nil
 }
 
 // anchored is the last batch whose books a posted settlement anchors, 0 for
@@ -65,9 +79,9 @@ func (b *bank) anchored(ctx context.Context, last uint32) (batch uint64, err err
 }
 
 // Attestations returns the guardians' attestations that cover a batch: of each
-// guardian at most one, of that batch or of a later one. Each is verified under
-// the guardian's host key in hosts, which is the list of the founding document,
-// by guardian's id. Error besides: ErrAttestation.
+// guardian at most one, of that batch or of a later one. Each is verified, and is
+// by one of hosts, which are the guardians of a document that the caller trusts.
+// Those of others are left out. Error besides: ErrAttestation.
 //
 // An attestation of a later batch covers this one through the headers between:
 // each names the hash of the one before it (Batches), and the last is Head.
@@ -80,27 +94,29 @@ func (c *Client) Attestations(ctx context.Context, batch uint64, hosts []chilldk
 	if err := c.get(ctx, "/v1/attestations/"+strconv.FormatUint(batch, 10), nil, &form); err != nil {
 		return nil, err
 	}
-	list := make([]guardian.Attestation, len(form.Attestations))
-	seen, heads := map[frost.ID]bool{}, map[uint64]ledger.Hash{}
+	var list []guardian.Attestation
+	seen, heads := map[chilldkg.HostPublicKey]bool{}, map[uint64]ledger.Hash{}
 	for i := range form.Attestations {
-		a := &form.Attestations[i].Attestation
+		a := &form.Attestations[i]
+		if !slices.Contains(hosts, a.Guardian) {
+			continue
+		}
 		bad := func(reason string) error {
-			return fmt.Errorf("%w: guardian %d, batch %d: %s", ErrAttestation, a.Guardian, a.Batch, reason)
+			return fmt.Errorf("%w: guardian %s, batch %d: %s", ErrAttestation, a.Guardian, a.Batch, reason)
 		}
 		head, known := heads[a.Batch]
 		switch {
-		case int(a.Guardian) >= len(hosts):
-			return nil, bad("there is no such guardian")
 		case seen[a.Guardian]:
 			return nil, bad("the guardian is listed twice")
 		case a.Batch < batch:
 			return nil, bad(fmt.Sprintf("it does not cover batch %d", batch))
-		case !a.Verify(proof.bank, hosts[a.Guardian]):
+		case !a.Verify(proof.bank):
 			return nil, bad("the guardian did not sign it")
 		case known && head != a.Head:
 			return nil, bad("another guardian saw another history")
 		}
-		seen[a.Guardian], heads[a.Batch], list[i] = true, a.Head, *a
+		seen[a.Guardian], heads[a.Batch] = true, a.Head
+		list = append(list, *a)
 	}
 	return list, nil
 }

@@ -19,6 +19,7 @@ import (
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/ledger/postgres"
 	"github.com/daobank/daobank/settlement"
+	"github.com/daobank/daobank/settlement/netting"
 	"github.com/daobank/daobank/taproot"
 )
 
@@ -36,6 +37,12 @@ func testCharter() ledger.Charter {
 		BirthHeight: 100, BirthHash: sha256.Sum256([]byte("birth")),
 		Depth: 3, WithdrawalMin: 1000,
 	}
+}
+
+// testVaults are those of a bank that has had one key.
+func testVaults(t testing.TB) *netting.Vaults {
+	charter := testCharter()
+	return netting.NewVaults(charter.ID(), testVault(t))
 }
 
 func testVault(t testing.TB) *taproot.Vault {
@@ -259,10 +266,10 @@ func newFixture(t testing.TB) *fixture {
 	t.Helper()
 	f := &fixture{TB: t, fakeBank: newFakeBank(t)}
 	f.config = Config{
-		Clearing: f.fakeBank, Journal: f.fakeBank, Attestations: f.fakeBank, Desk: f.fakeBank, Vault: testVault(t), Charter: testCharter(),
-		Guardians: hostKeys(t),
-		Ready:     func(context.Context) error { return f.fakeBank.fail },
-		Log:       slog.New(slog.DiscardHandler),
+		Clearing: f.fakeBank, Journal: f.fakeBank, Attestations: f.fakeBank, Desk: f.fakeBank, Vaults: testVaults(t), Charter: testCharter(),
+		Councils: func() []Council { return []Council{{Threshold: 3, Guardians: hostKeys(t)}} },
+		Ready:    func(context.Context) error { return f.fakeBank.fail },
+		Log:      slog.New(slog.DiscardHandler),
 	}
 	f.url = f.serve(NewHandler(f.config))
 	f.client = Dial(f.url)

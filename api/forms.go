@@ -2,6 +2,7 @@ package api
 
 import (
 	"encoding/hex"
+	"encoding/json"
 	"fmt"
 	"strconv"
 	"strings"
@@ -9,28 +10,58 @@ import (
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/ledger/postgres"
 	"github.com/daobank/daobank/settlement"
+	"github.com/daobank/daobank/settlement/netting"
 	"github.com/daobank/daobank/taproot"
+	"github.com/daobank/daobank/taproot/chilldkg"
 )
 
 // Bank is what GET /v1/bank answers: all that a client needs to sign orders, to
 // derive addresses and to verify receipts without asking again.
 type Bank struct {
-	ID            ledger.BankID  `json:"bank"`
-	Charter       ledger.Charter `json:"charter"`
-	Network       string         `json:"network"`    // as taproot.Policy names it
-	Descriptor    string         `json:"descriptor"` // of the vault, with its checksum
-	Policy        taproot.Policy `json:"policy"`
-	WithdrawalMin ledger.Amount  `json:"withdrawal_min_sat"`
-	Height        uint32         `json:"height"` // last block of the books
-	Block         string         `json:"block"`  // its hash as Bitcoin prints it
-	Batch         uint64         `json:"batch"`  // last batch
-	Head          ledger.Hash    `json:"head"`   // hash of its header; the bank's id before the first
-	Settlements   uint32         `json:"settlements"`
+	ID         ledger.BankID  `json:"bank"`
+	Charter    ledger.Charter `json:"charter"`
+	Network    string         `json:"network"`    // as taproot.Policy names it
+	Descriptor string         `json:"descriptor"` // of the vault, with its checksum
+	Policy     taproot.Policy `json:"policy"`     // of the vault's newest key
+	Founded    taproot.Policy `json:"founded"`    // of its first
+	// Rekeys are the keys after the first, each signed by the one before: Vaults
+	// verifies them.
+	Rekeys        []Rekey                  `json:"rekeys,omitempty"`
+	Guardians     []chilldkg.HostPublicKey `json:"guardians"` // of the newest key, by id
+	WithdrawalMin ledger.Amount            `json:"withdrawal_min_sat"`
+	Height        uint32                   `json:"height"` // last block of the books
+	Block         string                   `json:"block"`  // its hash as Bitcoin prints it
+	Batch         uint64                   `json:"batch"`  // last batch
+	Head          ledger.Hash              `json:"head"`   // hash of its header; the bank's id before the first
+	Settlements   uint32                   `json:"settlements"`
 	// Attested is the last batch that as many guardians as must sign have
 	// replayed, and Anchored the last whose books are in a Bitcoin transaction at
 	// its depth; 0 for none. Both hold for all batches before, too.
 	Attested uint64 `json:"attested"`
 	Anchored uint64 `json:"anchored"`
+}
+
+// Rekey is one change of the vault's key, as the journal has it.
+type Rekey struct {
+	Generation uint32           `json:"generation"`
+	Policy     json.RawMessage  `json:"policy"`
+	Signature  ledger.Signature `json:"signature"`
+}
+
+// Vaults verifies the changes of the vault's key, from the founding on. Whether the
+// founding's policy is the bank's the caller has to know. Error:
+// *netting.RekeyError.
+func (b *Bank) Vaults() (*netting.Vaults, error) {
+	founding, err := taproot.NewVault(b.Founded)
+	if err != nil {
+		return nil, err
+	}
+	rekeys := make([]ledger.Rekey, len(b.Rekeys))
+	for i, e := range b.Rekeys {
+		rekeys[i] = ledger.Rekey{Generation: e.Generation, Policy: e.Policy, Signature: e.Signature}
+	}
+	vaults := netting.NewVaults(b.Charter.ID(), founding)
+	return vaults, vaults.Extend(rekeys)
 }
 
 // Account is one account of the books.

@@ -9,12 +9,13 @@ import (
 	"net/http"
 	"strings"
 
+	"github.com/btcsuite/btcd/chaincfg"
+
 	"github.com/daobank/daobank/clearing"
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/ledger/postgres"
 	"github.com/daobank/daobank/settlement"
-	"github.com/daobank/daobank/taproot"
-	"github.com/daobank/daobank/taproot/chilldkg"
+	"github.com/daobank/daobank/settlement/netting"
 )
 
 // Clearing carries out orders and shows the books. clearing.Engine is one.
@@ -34,7 +35,7 @@ type Journal interface {
 
 // Attestations reads what guardians attested. postgres.Store is one.
 type Attestations interface {
-	Attested(ctx context.Context, threshold int) (uint64, error)
+	Attested(ctx context.Context, threshold int, guardians [][33]byte) (uint64, error)
 	AttestationsOf(ctx context.Context, batch uint64) ([]postgres.Attestation, error)
 }
 
@@ -57,10 +58,10 @@ type Config struct {
 	Journal      Journal
 	Attestations Attestations
 	Desk         Desk
-	Vault        *taproot.Vault
+	Vaults       *netting.Vaults
 	Charter      ledger.Charter
-	// Guardians are the host keys of the founding document, by guardian's id.
-	Guardians []chilldkg.HostPublicKey
+	// Councils are the guardians by generation of the vault's key.
+	Councils func() []Council
 	// Ready returns why the bank cannot work now: the engine, the database or
 	// the node. Its text is shown to everyone who asks.
 	Ready func(context.Context) error
@@ -70,8 +71,9 @@ type Config struct {
 // A bank answers the requests.
 type bank struct {
 	Config
-	id  ledger.BankID
-	mux *http.ServeMux
+	id     ledger.BankID
+	params *chaincfg.Params
+	mux    *http.ServeMux
 }
 
 // A route is one endpoint. A test checks that docs/api.md has each of them.
@@ -104,7 +106,8 @@ func (b *bank) routes() []route {
 
 // NewHandler returns the bank's HTTP API.
 func NewHandler(config Config) http.Handler {
-	b := &bank{Config: config, id: config.Charter.ID(), mux: http.NewServeMux()}
+	newest, _ := config.Vaults.Newest()
+	b := &bank{Config: config, id: config.Charter.ID(), params: newest.Params(), mux: http.NewServeMux()}
 	for _, r := range b.routes() {
 		b.mux.HandleFunc(r.pattern, func(w http.ResponseWriter, req *http.Request) {
 			if r.stream != nil {

@@ -40,7 +40,7 @@ func (b *bank) postOrder(req *http.Request) (any, error) {
 	if err != nil {
 		return nil, err
 	}
-	order, err := DecodeOrder(body, b.Vault.Params())
+	order, err := DecodeOrder(body, b.params)
 	if err != nil {
 		return nil, err
 	}

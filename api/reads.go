@@ -54,13 +54,18 @@ func limitOf(req *http.Request) (int, error) {
 }
 
 func (b *bank) getBank(req *http.Request) (any, error) {
+	vaults := b.Vaults.All()
+	newest := vaults[len(vaults)-1]
 	answer := Bank{
-		ID: b.id, Charter: b.Charter, Network: b.Vault.Policy().Network, Descriptor: b.Vault.Descriptor(),
-		Policy: b.Vault.Policy(), WithdrawalMin: b.Charter.WithdrawalMin,
+		ID: b.id, Charter: b.Charter, Network: newest.Policy().Network, Descriptor: newest.Descriptor(),
+		Policy: newest.Policy(), Founded: vaults[0].Policy(), WithdrawalMin: b.Charter.WithdrawalMin,
+	}
+	if councils := b.Councils(); len(councils) > 0 {
+		answer.Guardians = councils[len(councils)-1].Guardians
 	}
 	var err error
 	// Before the last batch is read, so that it is not ahead of it.
-	if answer.Attested, err = b.Attestations.Attested(req.Context(), answer.Policy.Threshold); err != nil {
+	if answer.Attested, err = b.attested(req.Context()); err != nil {
 		return nil, err
 	}
 	err = b.Clearing.View(req.Context(), func(s *ledger.State) {
@@ -70,6 +75,9 @@ func (b *bank) getBank(req *http.Request) (any, error) {
 		answer.Block = block.String()
 		answer.Batch, answer.Head = s.Last().Number, s.Head()
 		answer.Settlements = s.Settlements()
+		for _, e := range s.Rekeys() {
+			answer.Rekeys = append(answer.Rekeys, Rekey{Generation: e.Generation, Policy: e.Policy, Signature: e.Signature})
+		}
 	})
 	if err != nil {
 		return nil, err // and do not look at the answer: the View may still write to it
@@ -140,7 +148,8 @@ func (b *bank) account(ctx context.Context, find func(*ledger.State) (ledger.Acc
 		Sequence: found.Sequence, Last: found.Last, Closed: found.Closed, Height: height,
 	}
 	if found.ID.IsMember() || found.ID == ledger.Treasury {
-		answer.DepositAddress, err = b.Vault.Address(taproot.Deposit, found.ID.Index())
+		newest, _ := b.Vaults.Newest()
+		answer.DepositAddress, err = newest.Address(taproot.Deposit, found.ID.Index())
 	}
 	return answer, err
 }
@@ -180,7 +189,7 @@ func (b *bank) getHistory(req *http.Request) (any, error) {
 
 func (b *bank) getQuote(req *http.Request) (any, error) {
 	address := req.URL.Query().Get("address")
-	script, err := parseAddress(address, b.Vault.Params())
+	script, err := parseAddress(address, b.params)
 	if err != nil {
 		return nil, err
 	}

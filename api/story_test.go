@@ -65,12 +65,12 @@ func (b *realBank) open() {
 		b.Fatal(err)
 	}
 	b.Cleanup(func() { _ = engine.Close(context.Background()) }) // closing twice is harmless
-	vault := testVault(b)
-	desk, err := settlement.New(settlement.Config{Engine: engine, Store: b.store, Vault: vault, Chain: estimator{}, Policy: settlement.DefaultPolicy(), Log: log})
+	vaults := testVaults(b)
+	desk, err := settlement.New(settlement.Config{Engine: engine, Store: b.store, Vaults: vaults, Chain: estimator{}, Policy: settlement.DefaultPolicy(), Log: log})
 	if err != nil {
 		b.Fatal(err)
 	}
-	handler := NewHandler(Config{Clearing: engine, Journal: b.store, Attestations: b.store, Desk: desk, Vault: vault, Charter: testCharter(), Ready: func(context.Context) error { return engine.Err() }, Log: log})
+	handler := NewHandler(Config{Clearing: engine, Journal: b.store, Attestations: b.store, Desk: desk, Vaults: vaults, Charter: testCharter(), Councils: func() []Council { return nil }, Ready: func(context.Context) error { return engine.Err() }, Log: log})
 	b.engine = engine
 	b.now.Store(&handler)
 }

@@ -10,32 +10,30 @@ import (
 
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/taproot/chilldkg"
-	"github.com/daobank/daobank/taproot/frost"
 )
 
 // Attestation says that a guardian has replayed the journal up to a batch,
 // every signature and every fact of the chain, and found it right. t of them
 // make the payments of that batch and of all before it attested.
 type Attestation struct {
-	Guardian  frost.ID         `json:"guardian"`
-	Batch     uint64           `json:"batch"`
-	Head      ledger.Hash      `json:"head"` // hash of the batch's header
-	Signature ledger.Signature `json:"signature"`
+	Guardian  chilldkg.HostPublicKey `json:"guardian"`
+	Batch     uint64                 `json:"batch"`
+	Head      ledger.Hash            `json:"head"` // hash of the batch's header
+	Signature ledger.Signature       `json:"signature"`
 }
 
-// digest is the tagged hash "daobank/attestation" of the bank's id, the
-// guardian's id, the batch number and the header's hash.
+// digest is the tagged hash "daobank/attestation" of the bank's id, the batch
+// number and the header's hash.
 func (a *Attestation) digest(bank ledger.BankID) ledger.Hash {
 	b := append([]byte(nil), bank[:]...)
-	b = binary.BigEndian.AppendUint32(b, uint32(a.Guardian))
 	b = binary.BigEndian.AppendUint64(b, a.Batch)
 	b = append(b, a.Head[:]...)
 	return ledger.Hash(*chainhash.TaggedHash([]byte("daobank/attestation"), b))
 }
 
 // Attest signs for what a guardian has replayed, with its host key.
-func Attest(bank ledger.BankID, id frost.ID, batch uint64, head ledger.Hash, host *chilldkg.HostKey) (Attestation, error) {
-	a := Attestation{Guardian: id, Batch: batch, Head: head}
+func Attest(bank ledger.BankID, batch uint64, head ledger.Hash, host *chilldkg.HostKey) (Attestation, error) {
+	a := Attestation{Guardian: host.Public(), Batch: batch, Head: head}
 	secret, err := host.Reveal()
 	if err != nil {
 		return a, err
@@ -52,7 +50,8 @@ func Attest(bank ledger.BankID, id frost.ID, batch uint64, head ledger.Hash, hos
 	return a, nil
 }
 
-// Verify reports whether the guardian with this host key made the attestation.
-func (a *Attestation) Verify(bank ledger.BankID, host chilldkg.HostPublicKey) bool {
-	return ledger.Key(host[1:]).Verify(a.digest(bank), a.Signature)
+// Verify reports whether the guardian that it names made the attestation. Whether
+// that is a guardian of the bank is another question.
+func (a *Attestation) Verify(bank ledger.BankID) bool {
+	return ledger.Key(a.Guardian[1:]).Verify(a.digest(bank), a.Signature)
 }

@@ -8,7 +8,6 @@ import (
 	"github.com/btcsuite/btcd/wire"
 
 	"github.com/daobank/daobank/audit/audittest"
-	"github.com/daobank/daobank/guardian"
 	"github.com/daobank/daobank/taproot/roast"
 )
 
@@ -117,7 +116,7 @@ func TestGuardianLooksCoinsUp(t *testing.T) {
 }
 
 // checkWilling asserts that a guardian gives nonces for the right proposal.
-func (w *town) checkWilling(t *testing.T, g *guardian.Guardian) {
+func (w *town) checkWilling(t *testing.T, g seated) {
 	t.Helper()
 	nonces, err := g.Commit(t.Context(), w.proposal(), w.request())
 	if err != nil || len(nonces) != len(w.built.Tx.TxIn) {

@@ -18,6 +18,10 @@ import (
 // they are, how many must sign, and for which bank. With the key it becomes the
 // bank's charter and the vault's policy. It is public. Guardians compare its
 // Hash by a way that they trust, as the telephone.
+//
+// A bank has one for each generation of its vault's key. All name the same bank;
+// those after the first are successions: they say besides which vault the founding
+// made, from where the keys before theirs can be followed.
 type Founding struct {
 	Name          string        `json:"name"`
 	Network       string        `json:"network"` // as taproot.Policy names it
@@ -33,6 +37,10 @@ type Founding struct {
 	Threshold int                      `json:"threshold"`
 	Guardians []chilldkg.HostPublicKey `json:"guardians"`
 	Recovery  taproot.Recovery         `json:"recovery"`
+	// Generation of the key that is made; 0 for the founding, which leaves the
+	// next field out.
+	Generation uint32          `json:"generation,omitempty"`
+	Founded    *taproot.Policy `json:"founded,omitempty"` // the founding's vault
 }
 
 // Validate reports the first thing that makes the document unusable.
@@ -47,10 +55,28 @@ func (f *Founding) Validate() error {
 	if err := charter.Validate(); err != nil {
 		return fmt.Errorf("founding: %w", err)
 	}
+	if err := f.validateSuccession(); err != nil {
+		return err
+	}
 	// Any key will do to check the rest of the policy.
 	policy := f.Policy(frost.PublicKey(f.Coordinator))
 	if err := policy.Validate(); err != nil {
 		return fmt.Errorf("founding: %w", err)
+	}
+	return nil
+}
+
+func (f *Founding) validateSuccession() error {
+	switch {
+	case (f.Generation == 0) != (f.Founded == nil):
+		return errors.New("founding: a succession has a generation above 0 and names the founding's vault, a founding neither")
+	case f.Founded == nil:
+		return nil
+	case f.Founded.Network != f.Network:
+		return fmt.Errorf("founding: the founding's vault is on %s, the document is for %s", f.Founded.Network, f.Network)
+	}
+	if err := f.Founded.Validate(); err != nil {
+		return fmt.Errorf("founding: the founding's vault: %w", err)
 	}
 	return nil
 }

@@ -180,7 +180,7 @@ func TestGuardianRefusesOtherMessages(t *testing.T) {
 			*r = forged.request()
 		}},
 		{"the inputs in another order", func(r *roast.CommitRequest) {
-			messages, err := guardian.Messages(w.built)
+			messages, err := guardian.Messages(w.built, 0)
 			if err != nil {
 				t.Fatal(err)
 			}

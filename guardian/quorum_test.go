@@ -212,7 +212,7 @@ func (w *town) judge(id frost.ID, said error, f fault) error {
 	case f.lie == roast.LieMalformed:
 		return nil // bytes show nothing
 	}
-	messages, err := guardian.Messages(w.built)
+	messages, err := guardian.Messages(w.built, 0)
 	if err != nil {
 		return err
 	}

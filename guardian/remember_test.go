@@ -29,7 +29,7 @@ func openMemory(t *testing.T, path string) *guardian.Memory {
 }
 
 // remembering is a new guardian, with empty books, that has a memory.
-func (w *town) remembering(id frost.ID, m *guardian.Memory) *guardian.Guardian {
+func (w *town) remembering(id frost.ID, m *guardian.Memory) seated {
 	w.Helper()
 	config := w.config(w.Shares[id])
 	config.Memory = m
@@ -68,7 +68,7 @@ func TestGuardianRemembers(t *testing.T) {
 			if err := m.Remember(tt.signed); err != nil {
 				t.Fatal(err)
 			}
-			for _, g := range []*guardian.Guardian{w.remembering(0, m), w.remembering(0, openMemory(t, path))} {
+			for _, g := range []seated{w.remembering(0, m), w.remembering(0, openMemory(t, path))} {
 				if tt.want == "" {
 					w.checkWilling(t, g)
 					continue

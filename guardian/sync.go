@@ -43,7 +43,9 @@ func (g *Guardian) sync(ctx context.Context) error {
 	var differs *netting.FactError
 	if errors.As(err, &differs) || g.Halted() != nil {
 		// What it found right to sign is in doubt: it begins again once its node agrees.
-		g.forget(func(roast.RequestID) bool { return true })
+		for _, s := range g.allSeats() {
+			s.forget(func(roast.RequestID) bool { return true })
+		}
 	}
 	return errors.Join(err, g.keep())
 }
@@ -57,7 +59,7 @@ func (g *Guardian) catchUp(ctx context.Context) error {
 	next := g.replay.Books().Last().Number + 1
 	for batch, err := range g.config.Journal.Batches(ctx, next) {
 		if err != nil {
-			err = fmt.Errorf("guardian %d reads the journal: %w", g.ID(), err)
+			err = fmt.Errorf("the guardian reads the journal: %w", err)
 		} else {
 			err = g.follow(ctx, batch)
 		}
@@ -93,7 +95,7 @@ func (g *Guardian) follow(ctx context.Context, batch *ledger.Batch) error {
 	case errors.As(err, &history), errors.As(err, &twice):
 		return g.halt(err)
 	case err != nil:
-		return fmt.Errorf("guardian %d: %w", g.ID(), err)
+		return fmt.Errorf("the guardian follows the bank: %w", err)
 	}
 	return nil
 }
@@ -111,7 +113,7 @@ func (g *Guardian) keep() error {
 	}
 	if g.config.Headers != nil {
 		if err := g.config.Headers.Sync(); err != nil {
-			return fmt.Errorf("guardian %d keeps its headers: %w", g.ID(), err)
+			return fmt.Errorf("the guardian keeps its headers: %w", err)
 		}
 	}
 	g.mu.Lock()

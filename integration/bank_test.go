@@ -18,6 +18,7 @@ import (
 	"github.com/daobank/daobank/ledger/postgres"
 	"github.com/daobank/daobank/ledger/postgres/cluster"
 	"github.com/daobank/daobank/settlement"
+	"github.com/daobank/daobank/settlement/netting"
 	"github.com/daobank/daobank/taproot"
 	"github.com/daobank/daobank/taproot/frost"
 )
@@ -35,7 +36,7 @@ type bank struct {
 	vault     *taproot.Vault
 	group     *frost.Group
 	shares    []*frost.Share
-	guardians []*guardian.Guardian
+	guardians []guardian.Peer
 
 	engine *clearing.Engine
 	desk   *settlement.Desk
@@ -71,10 +72,12 @@ func newBank(t *testing.T, node *bitcoind.Node) *bank {
 	t.Cleanup(b.store.Close)
 	b.must(b.store.Create(ctx, b.charter))
 	for _, share := range b.shares {
-		g, err := guardian.New(guardian.Config{Share: share, Group: b.group, Vault: b.vault, Charter: b.charter,
+		g, err := guardian.New(guardian.Config{Keys: []guardian.Key{{Share: share, Group: b.group}}, Vault: b.vault, Charter: b.charter,
 			Journal: b.store, Chain: node.Client, Limits: guardian.DefaultLimits()})
 		b.must(err)
-		b.guardians = append(b.guardians, g)
+		peer, err := g.Peer(b.group.Key())
+		b.must(err)
+		b.guardians = append(b.guardians, peer)
 	}
 	b.open(0, 1, 2, 3, 4)
 	return b
@@ -93,8 +96,8 @@ func (b *bank) open(present ...int) {
 	for _, i := range present {
 		signers = append(signers, b.guardians[i])
 	}
-	b.desk, err = settlement.New(settlement.Config{Engine: b.engine, Store: b.store, Vault: b.vault, Chain: b.node.Client,
-		Signer: guardian.NewQuorum(b.group, signers, log), Policy: settlement.DefaultPolicy(), Log: log})
+	b.desk, err = settlement.New(settlement.Config{Engine: b.engine, Store: b.store, Vaults: netting.NewVaults(b.charter.ID(), b.vault), Chain: b.node.Client,
+		Signer: guardian.NewQuorum(guardian.Council{Group: b.group, Peers: signers}, log), Policy: settlement.DefaultPolicy(), Log: log})
 	b.must(err)
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/daobank/daobank/bitcoind"
+	"github.com/daobank/daobank/guardian"
 	"github.com/daobank/daobank/guardian/keep"
 	"github.com/daobank/daobank/keyfile"
 	"github.com/daobank/daobank/ledger/postgres/cluster"
@@ -89,15 +90,22 @@ func (h *house) gather(ctx context.Context) {
 // disk: one run of the key generation, and every guardian's share of it.
 func (h *house) expectOneKey() {
 	h.t.Helper()
-	raw, err := os.ReadFile(filepath.Join(h.dir, "bank", "group.json"))
+	paths, err := filepath.Glob(filepath.Join(h.dir, "bank", "key-*.json"))
+	if err != nil || len(paths) != 1 {
+		h.t.Fatalf("the bank keeps the keys %v, %v", paths, err)
+	}
+	raw, err := os.ReadFile(paths[0])
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	var info frost.ThresholdInfo
-	if err := json.Unmarshal(raw, &info); err != nil {
+	var made struct {
+		Document *guardian.Founding `json:"document"`
+		guardian.KeyProof
+	}
+	if err := json.Unmarshal(raw, &made); err != nil {
 		h.t.Fatal(err)
 	}
-	group, err := frost.NewGroup(info)
+	group, err := made.Group(made.Document)
 	if err != nil {
 		h.t.Fatal(err)
 	}
@@ -132,9 +140,9 @@ func recoverShare(folder, identity string) (*chilldkg.Result, error) {
 		return nil, err
 	}
 	defer host.Wipe()
-	data, err := k.Recovery()
-	if err != nil {
-		return nil, err
+	shares, err := k.Shares(host)
+	if err != nil || len(shares) != 1 {
+		return nil, fmt.Errorf("%d shares: %w", len(shares), err)
 	}
-	return chilldkg.Recover(host, data)
+	return shares[0], nil
 }

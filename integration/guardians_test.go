@@ -191,7 +191,7 @@ func TestGuardiansComeAndGo(t *testing.T) {
 	c.must(err)
 	founding, err := guardian.ParseFounding(raw)
 	c.must(err)
-	if !status.Attestation.Verify(c.bank.ID, founding.Guardians[1]) {
+	if a := status.Attestation; a.Guardian != founding.Guardians[1] || !a.Verify(c.bank.ID) {
 		t.Error("its attestation does not verify under its host key")
 	}
 }

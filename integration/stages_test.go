@@ -34,6 +34,9 @@ func (c *faultyChain) Broadcast(ctx context.Context, tx *wire.MsgTx) error {
 // signerFunc is a settlement.Signer.
 type signerFunc func(ctx context.Context, t *netting.Transaction, batch uint64) ([][]byte, error)
 
+// Reachable says that nobody is away.
+func (f signerFunc) Reachable(uint32) bool { return true }
+
 func (f signerFunc) Sign(ctx context.Context, t *netting.Transaction, batch uint64) ([][]byte, error) {
 	return f(ctx, t, batch)
 }

@@ -4,7 +4,7 @@
 
 create table attestation (
     shard     smallint    not null references bank,
-    guardian  integer     not null check (guardian >= 0), -- its id in the founding document
+    guardian  bytea       not null check (octet_length(guardian) = 33), -- its host key
     batch     bigint      not null,
     head      bytea       not null,                       -- hash of the batch's header
     -- By the guardian's host key. Whoever writes the row verifies it before, and
@@ -24,7 +24,7 @@ declare
 begin
     select hash into own from batch where shard = new.shard and number = new.batch;
     if own is distinct from new.head then
-        raise exception 'guardian % attests % as the head of batch %, which is %', new.guardian,
+        raise exception 'guardian % attests % as the head of batch %, which is %', encode(new.guardian, 'hex'),
             encode(new.head, 'hex'), new.batch, coalesce(encode(own, 'hex'), 'not in the journal')
             using errcode = 'DAO02';
     end if;

@@ -52,7 +52,7 @@ type chainView struct {
 
 func (d *Desk) viewChain(ctx context.Context) (chainView, error) {
 	var v chainView
-	err := d.Engine.View(ctx, func(s *ledger.State) {
+	err := d.view(ctx, func(s *ledger.State) {
 		height, hash := s.Block()
 		v = chainView{charter: s.Charter(), height: height, hash: chainhash.Hash(hash),
 			accounts: s.Accounts(), settlements: s.Settlements()}

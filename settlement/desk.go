@@ -29,17 +29,21 @@ type Chain interface {
 	FeeRate(ctx context.Context, target int) (int64, error)
 }
 
-// Signer returns one 64-byte BIP-340 signature for each input of a settlement
-// whose cut ended the batch. guardian.Quorum is one.
+// Signer collects the guardians' signatures. guardian.Quorum is one.
 type Signer interface {
+	// Sign returns one 64-byte BIP-340 signature for each input of a settlement
+	// whose cut ended the batch.
 	Sign(ctx context.Context, t *netting.Transaction, batch uint64) ([][]byte, error)
+	// Reachable reports whether enough guardians of a generation of the vault's
+	// key are there to sign.
+	Reachable(generation uint32) bool
 }
 
 // Config is what a desk works with. All fields are needed.
 type Config struct {
 	Engine *clearing.Engine
 	Store  *postgres.Store
-	Vault  *taproot.Vault
+	Vaults *netting.Vaults
 	Chain  Chain
 	Signer Signer
 	Policy Policy
@@ -60,10 +64,38 @@ func New(c Config) (*Desk, error) {
 	if err := c.Policy.Validate(); err != nil {
 		return nil, err
 	}
-	if scheme := c.Vault.Policy().Scheme; scheme != taproot.FROST {
+	vault, _ := c.Vaults.Newest()
+	if scheme := vault.Policy().Scheme; scheme != taproot.FROST {
 		return nil, fmt.Errorf("settlements are signed with FROST, and the vault's scheme is %s", scheme)
 	}
-	return &Desk{Config: c, watch: netting.NewWatch(c.Vault)}, nil
+	return &Desk{Config: c, watch: netting.NewWatch(c.Vaults)}, nil
+}
+
+// view is Engine.View after the vaults have followed the books.
+func (d *Desk) view(ctx context.Context, fn func(*ledger.State)) error {
+	var behind error
+	err := d.Engine.View(ctx, func(s *ledger.State) {
+		if behind = d.Vaults.Follow(s); behind == nil {
+			fn(s)
+		}
+	})
+	if err != nil {
+		return err // a View that was left may still be writing to behind
+	}
+	return behind
+}
+
+// Rekey gives the vault a new key, which the guardians of the key before have
+// signed. From then on change and new deposits go to it, and settlements move the
+// coins of the keys before. Errors: *netting.RekeyError, or the engine's.
+func (d *Desk) Rekey(ctx context.Context, e *ledger.Rekey) error {
+	if err := d.Vaults.Check(e); err != nil {
+		return err
+	}
+	if err := d.Engine.Record(ctx, []ledger.Event{e}); err != nil {
+		return fmt.Errorf("generation %d of the vault's key: %w", e.Generation, err)
+	}
+	return d.view(ctx, func(*ledger.State) {})
 }
 
 // ReorgError says that the last block of the books is no longer in the chain: a
@@ -171,14 +203,14 @@ func (f *flight) signed() (*wire.MsgTx, error) {
 
 func (d *Desk) inFlight(ctx context.Context) (*flight, error) {
 	f := &flight{stage: StageIdle}
-	if err := d.Engine.View(ctx, func(s *ledger.State) { f.open = s.Open() }); err != nil {
+	if err := d.view(ctx, func(s *ledger.State) { f.open = s.Open() }); err != nil {
 		return nil, err
 	}
 	if f.open == nil {
 		return f, nil
 	}
 	var err error
-	if f.built, err = netting.Build(f.open, d.Vault); err != nil {
+	if f.built, err = netting.Build(f.open, d.Vaults); err != nil {
 		return nil, err
 	}
 	if f.steps, err = d.Store.Steps(ctx, f.open.Settlement); err != nil {

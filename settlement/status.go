@@ -47,7 +47,7 @@ func (d *Desk) Settlements(ctx context.Context, from uint32, limit int) ([]Statu
 		return nil, err
 	}
 	var last uint32
-	if err := d.Engine.View(ctx, func(s *ledger.State) { last = s.Settlements() }); err != nil {
+	if err := d.view(ctx, func(s *ledger.State) { last = s.Settlements() }); err != nil {
 		return nil, err
 	}
 	var list []Status
@@ -105,7 +105,7 @@ func (d *Desk) Quote(ctx context.Context, script []byte) (Quote, error) {
 	rate := d.FeeRate(ctx)
 	fee := netting.OutputFee(script, rate)
 	var height uint32
-	if err := d.Engine.View(ctx, func(s *ledger.State) { height, _ = s.Block() }); err != nil {
+	if err := d.view(ctx, func(s *ledger.State) { height, _ = s.Block() }); err != nil {
 		return Quote{}, err
 	}
 	return Quote{FeeRate: rate, Fee: fee, FeeMax: 2 * fee, Height: height}, nil

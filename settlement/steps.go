@@ -36,8 +36,14 @@ func (d *Desk) cut(ctx context.Context) (Event, error) {
 	rate := d.FeeRate(ctx)
 	var cut *ledger.Cut
 	var refused error
-	err := d.Engine.View(ctx, func(s *ledger.State) {
-		cut, refused = netting.Plan(s, d.Vault, rate, d.Policy.Limits)
+	err := d.view(ctx, func(s *ledger.State) {
+		limits := d.Policy.Limits
+		for generation := range s.Generation() {
+			if !d.Signer.Reachable(generation) {
+				limits.Away = append(limits.Away, generation)
+			}
+		}
+		cut, refused = netting.Plan(s, d.Vaults, rate, limits)
 	})
 	switch {
 	case err != nil:
@@ -136,7 +142,7 @@ func (d *Desk) find(ctx context.Context, t *netting.Transaction) (uint32, error)
 		return 0, err
 	}
 	var from uint32
-	if err := d.Engine.View(ctx, func(s *ledger.State) { from, _ = s.Block() }); err != nil {
+	if err := d.view(ctx, func(s *ledger.State) { from, _ = s.Block() }); err != nil {
 		return 0, err
 	}
 	for h := from + 1; int64(h) <= int64(tip); h++ {

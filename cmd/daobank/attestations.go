@@ -9,7 +9,6 @@ import (
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/ledger/postgres"
 	"github.com/daobank/daobank/taproot/chilldkg"
-	"github.com/daobank/daobank/taproot/frost"
 )
 
 // attestationStore keeps what guardians attest. postgres.Store is one.
@@ -23,7 +22,6 @@ var _ attestationStore = (*postgres.Store)(nil)
 // signature must be by its host key, and the head must be this bank's.
 type attestations struct {
 	bank  ledger.BankID
-	id    frost.ID
 	host  chilldkg.HostPublicKey
 	store attestationStore
 	log   *slog.Logger
@@ -36,7 +34,7 @@ type attestations struct {
 const (
 	isAttesting = "attesting"
 	isUnkept    = "attesting, but the bank cannot write it down"
-	isForging   = "attesting falsely: not with its own number and host key"
+	isForging   = "attesting falsely: not with its own host key"
 	isElsewhere = "attesting another history than the bank's"
 )
 
@@ -50,7 +48,7 @@ func (k *attestations) take(ctx context.Context, a *guardian.Attestation) string
 		if is == isUnkept {
 			level = slog.LevelWarn
 		}
-		k.log.Log(ctx, level, "an attestation is not kept: its guardian is "+is, "guardian", k.id,
+		k.log.Log(ctx, level, "an attestation is not kept: its guardian is "+is, "guardian", k.host,
 			"as", a.Guardian, "batch", a.Batch, "head", a.Head, "signature", a.Signature, "error", err)
 	}
 	k.is = is
@@ -61,13 +59,13 @@ func (k *attestations) keep(ctx context.Context, a *guardian.Attestation) (is st
 	if *a == k.last {
 		return isAttesting, nil
 	}
-	if a.Guardian != k.id || !a.Verify(k.bank, k.host) {
+	if a.Guardian != k.host || !a.Verify(k.bank) {
 		return isForging, nil
 	}
 	// One that is older than the last is harmless to write, and its head is
 	// compared all the same.
 	err = k.store.SaveAttestation(ctx, postgres.Attestation{
-		Guardian: uint32(a.Guardian), Batch: a.Batch, Head: a.Head, Signature: a.Signature})
+		Guardian: a.Guardian, Batch: a.Batch, Head: a.Head, Signature: a.Signature})
 	switch {
 	case errors.Is(err, postgres.ErrHead):
 		return isElsewhere, err

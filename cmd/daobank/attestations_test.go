@@ -13,7 +13,6 @@ import (
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/ledger/postgres"
 	"github.com/daobank/daobank/taproot/chilldkg"
-	"github.com/daobank/daobank/taproot/frost"
 )
 
 // oneHistory is a fake of the store, whose batch n has the head {n}.
@@ -48,24 +47,22 @@ func TestAttestationsAreChecked(t *testing.T) {
 	for _, test := range []struct {
 		name  string
 		bank  ledger.BankID
-		id    frost.ID
 		host  *chilldkg.HostKey
 		head  ledger.Hash
 		fail  error
 		want  string
 		alarm bool
 	}{
-		{"its own, of this history", bank, 2, own, here, nil, isAttesting, false},
-		{"of another history", bank, 2, own, elsewhere, nil, isElsewhere, true},
-		{"by another's key", bank, 2, other, here, nil, isForging, true},
-		{"in another's name", bank, 3, own, here, nil, isForging, true},
-		{"for another bank", ledger.BankID{2}, 2, own, here, nil, isForging, true},
-		{"while the database is away", bank, 2, own, here, errors.New("away"), isUnkept, false},
+		{"its own, of this history", bank, own, here, nil, isAttesting, false},
+		{"of another history", bank, own, elsewhere, nil, isElsewhere, true},
+		{"by another's key, in its own name", bank, other, here, nil, isForging, true},
+		{"for another bank", ledger.BankID{2}, own, here, nil, isForging, true},
+		{"while the database is away", bank, own, here, errors.New("away"), isUnkept, false},
 	} {
 		var log strings.Builder
 		store := &oneHistory{fail: test.fail}
-		keep := &attestations{bank: bank, id: 2, host: own.Public(), store: store, log: slog.New(slog.NewTextHandler(&log, nil))}
-		a, err := guardian.Attest(test.bank, test.id, 5, test.head, test.host)
+		keep := &attestations{bank: bank, host: own.Public(), store: store, log: slog.New(slog.NewTextHandler(&log, nil))}
+		a, err := guardian.Attest(test.bank, 5, test.head, test.host)
 		if err != nil {
 			t.Fatal(err)
 		}

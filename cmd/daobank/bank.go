@@ -16,10 +16,12 @@ import (
 	"github.com/daobank/daobank/api"
 	"github.com/daobank/daobank/bitcoind"
 	"github.com/daobank/daobank/clearing"
+	"github.com/daobank/daobank/guardian"
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/ledger/postgres"
 	"github.com/daobank/daobank/ledger/postgres/cluster"
 	"github.com/daobank/daobank/settlement"
+	"github.com/daobank/daobank/settlement/netting"
 	"github.com/daobank/daobank/taproot"
 )
 
@@ -54,7 +56,8 @@ type bank struct {
 	engine  *clearing.Engine
 	desk    *settlement.Desk
 	council *council
-	vault   *taproot.Vault
+	quorum  *guardian.Quorum
+	vaults  *netting.Vaults
 	log     *slog.Logger
 
 	databaseEnded <-chan struct{} // nil when the database is not this process's to watch
@@ -133,17 +136,8 @@ func openBank(ctx context.Context, o *serveOptions, node *bitcoind.Client, datab
 			b.council.hub.Close()
 		}
 	}()
-	if !b.dir.finished() {
-		if err = b.council.found(ctx, b.dir); err != nil {
-			return nil, err
-		}
-	}
-	group, err := b.dir.group()
-	if err != nil {
-		return nil, err
-	}
-	if b.vault, err = taproot.NewVault(b.dir.Policy); err != nil {
-		return nil, err
+	if err = b.found(ctx); err != nil {
+		return nil, fmt.Errorf("found the bank: %w", err)
 	}
 	if err = b.store.Create(ctx, b.dir.Charter); err != nil {
 		return nil, err
@@ -152,9 +146,42 @@ func openBank(ctx context.Context, o *serveOptions, node *bitcoind.Client, datab
 	if err != nil {
 		return nil, err
 	}
-	b.desk, err = settlement.New(settlement.Config{Engine: b.engine, Store: b.store, Vault: b.vault,
-		Chain: b.node, Signer: b.council.quorum(group), Policy: o.Policy, Log: o.Log})
+	if err = b.resume(ctx); err != nil {
+		return nil, err
+	}
+	b.desk, err = settlement.New(settlement.Config{Engine: b.engine, Store: b.store, Vaults: b.vaults,
+		Chain: b.node, Signer: b.quorum, Policy: o.Policy, Log: o.Log})
 	return b, err
+}
+
+// found takes in the founding's guardians. The first time they make the vault's
+// key; the bank opens only when each of them has its share safe.
+func (b *bank) found(ctx context.Context) error {
+	s, err := b.council.seat(b.dir.founding)
+	if err != nil {
+		return err
+	}
+	group, err := b.council.makeKey(ctx, b.dir, s)
+	if err != nil {
+		return err
+	}
+	if !b.dir.finished() {
+		if err := b.dir.finish(group); err != nil {
+			return err
+		}
+		b.log.Info("founded the bank: every guardian has its share safe", "name", b.dir.Charter.Name, "vault", group.Key())
+	}
+	if group.Key() != b.dir.Policy.GroupKey {
+		return fmt.Errorf("%s is of another group than bank.json", b.dir.keyPath(b.dir.founding))
+	}
+	founding, err := taproot.NewVault(b.dir.Policy)
+	if err != nil {
+		return err
+	}
+	b.vaults = netting.NewVaults(b.dir.Charter.ID(), founding)
+	b.quorum = guardian.NewQuorum(b.council.signers(s, group), b.log)
+	b.council.join(s)
+	return nil
 }
 
 // errDatabaseEnded says that the PostgreSQL in the data directory is gone.
@@ -163,13 +190,14 @@ var errDatabaseEnded = errors.New("the bank's own PostgreSQL has ended: start se
 // run serves until ctx ends or a part fails, then stops in order: no new
 // requests, what was accepted is answered, the engine closes.
 func (b *bank) run(ctx context.Context, listener net.Listener, ready func(string)) error {
-	treasury, err := b.vault.Address(taproot.Deposit, ledger.Treasury.Index())
+	newest, _ := b.vaults.Newest()
+	treasury, err := newest.Address(taproot.Deposit, ledger.Treasury.Index())
 	if err != nil {
 		return err
 	}
 	server := api.NewServer(listener.Addr().String(), api.NewHandler(api.Config{
-		Clearing: b.engine, Desk: b.desk, Journal: b.store, Attestations: b.store, Vault: b.vault,
-		Charter: b.dir.Charter, Guardians: b.dir.founding.Guardians, Ready: b.ready, Log: b.log,
+		Clearing: b.engine, Desk: b.desk, Journal: b.store, Attestations: b.store, Vaults: b.vaults,
+		Charter: b.dir.Charter, Councils: b.council.public, Ready: b.ready, Log: b.log,
 	}))
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
@@ -180,6 +208,7 @@ func (b *bank) run(ctx context.Context, listener net.Listener, ready func(string
 	})
 	group.Go(func() error { return b.desk.Run(ctx) })
 	group.Go(func() error { return b.council.watch(ctx, b.dir, b.store) })
+	group.Go(func() error { return b.succeed(ctx) })
 	group.Go(func() error { return b.stop(ctx, server) })
 	group.Go(func() error {
 		select {

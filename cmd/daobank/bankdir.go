@@ -22,11 +22,12 @@ import (
 
 // A bankDir is the folder "bank" of a data directory:
 //
-//	founding.json    what guardians agreed to; made by "daobank found", with both keys, in one rename
-//	operator.key     the key that signs batch headers, 0600
-//	coordinator.key  the key by which guardians know this end, 0600
-//	group.json       the public shares, once the guardians have made their key
-//	bank.json        what everyone may know: charter and vault policy; written last
+//	founding.json      what guardians agreed to; made by "daobank found", with both keys, in one rename
+//	succession-N.json  what the guardians of generation N agree to; made by "daobank rotate"
+//	operator.key       the key that signs batch headers, 0600
+//	coordinator.key    the key by which guardians know this end, 0600
+//	key-HASH.json      the proof that the guardians of a document made their key; named after the document
+//	bank.json          what everyone may know: charter and vault policies; written last
 //
 // It holds no share of the vault's key.
 type bankDir struct {
@@ -44,14 +45,12 @@ var foundingFileName = filepath.Join(filepath.Dir(bankFileName), "founding.json"
 // openBankDir reads the bank of a data directory.
 func openBankDir(ctx context.Context, data string, node *bitcoind.Client) (*bankDir, error) {
 	d := &bankDir{path: filepath.Dir(filepath.Join(data, bankFileName))}
-	raw, err := os.ReadFile(filepath.Join(data, foundingFileName))
+	var err error
+	d.founding, err = parseFounding(filepath.Join(data, foundingFileName))
 	if errors.Is(err, fs.ErrNotExist) {
 		return nil, fmt.Errorf("there is no bank in %s: write its founding document first, with: daobank found --data %s", data, data)
 	}
 	if err != nil {
-		return nil, err
-	}
-	if d.founding, err = guardian.ParseFounding(raw); err != nil {
 		return nil, err
 	}
 	if err := d.readKeys(); err != nil {
@@ -91,56 +90,93 @@ func (d *bankDir) readKeys() (err error) {
 	return nil
 }
 
-// finished reports whether the guardians have made their key.
+// finished reports whether the guardians have made the vault's first key.
 func (d *bankDir) finished() bool {
 	_, err := os.Stat(filepath.Join(d.path, filepath.Base(bankFileName)))
 	return err == nil
 }
 
-// finish keeps the group that the guardians have made. The group's file comes
-// first, so that a bank file never stands without it.
+// finish makes the bank public, once its guardians' proof is kept.
 func (d *bankDir) finish(group *frost.Group) error {
-	info, err := json.MarshalIndent(group.Info(), "", "  ")
-	if err != nil {
-		return err
-	}
-	if err := keyfile.Replace(filepath.Join(d.path, "group.json"), append(info, '\n'), 0o644); err != nil {
-		return err
-	}
 	d.Policy = d.founding.Policy(group.Key())
+	return d.publish()
+}
+
+// publish writes what everyone may know.
+func (d *bankDir) publish() error {
 	return writeBankFile(filepath.Join(d.path, filepath.Base(bankFileName)), d.bankFile)
 }
 
-// group is the guardians' group, whose key the policy names.
-func (d *bankDir) group() (*frost.Group, error) {
-	raw, err := os.ReadFile(filepath.Join(d.path, "group.json"))
-	if err != nil {
-		return nil, err
+// document is what the guardians of a generation agreed to. The error wraps
+// fs.ErrNotExist when there is none.
+func (d *bankDir) document(generation uint32) (*guardian.Founding, error) {
+	if generation == 0 {
+		return d.founding, nil
 	}
-	var info frost.ThresholdInfo
-	if err := json.Unmarshal(raw, &info); err != nil {
-		return nil, fmt.Errorf("group.json: %w", err)
-	}
-	group, err := frost.NewGroup(info)
-	if err != nil {
-		return nil, fmt.Errorf("group.json: %w", err)
-	}
-	if group.Key() != d.Policy.GroupKey {
-		return nil, errors.New("group.json is of another group than bank.json")
-	}
-	return group, nil
+	return parseFounding(d.successionPath(generation))
 }
 
-// hostKeys are the guardians' public host keys, by id.
-func (d *bankDir) hostKeys() ([]*btcec.PublicKey, error) {
-	keys := make([]*btcec.PublicKey, len(d.founding.Guardians))
-	for i, g := range d.founding.Guardians {
-		var err error
-		if keys[i], err = btcec.ParsePubKey(g[:]); err != nil {
-			return nil, fmt.Errorf("host key of guardian %d: %w", i, err)
+func (d *bankDir) successionPath(generation uint32) string {
+	return filepath.Join(d.path, fmt.Sprintf("succession-%d.json", generation))
+}
+
+// A keyFile shows that the guardians of a document made their key. It is public.
+type keyFile struct {
+	Document *guardian.Founding `json:"document"`
+	guardian.KeyProof
+}
+
+// made reads the proof that the guardians of a document made their key. The error
+// wraps fs.ErrNotExist when they have not.
+func (d *bankDir) made(f *guardian.Founding) (*keyFile, *frost.Group, error) {
+	return readKeyFile(d.keyPath(f))
+}
+
+func readKeyFile(path string) (*keyFile, *frost.Group, error) {
+	raw, err := os.ReadFile(path)
+	if err != nil {
+		return nil, nil, err
+	}
+	k := &keyFile{}
+	if err := json.Unmarshal(raw, k); err != nil || k.Document == nil {
+		return nil, nil, fmt.Errorf("%s is damaged: %w", path, err)
+	}
+	group, err := k.Group(k.Document)
+	if err != nil {
+		return nil, nil, fmt.Errorf("%s: %w", path, err)
+	}
+	return k, group, nil
+}
+
+// holders are the guardians who made a key.
+func (d *bankDir) holders(key frost.PublicKey) (*keyFile, *frost.Group, error) {
+	paths, err := filepath.Glob(filepath.Join(d.path, "key-*.json"))
+	if err != nil {
+		return nil, nil, err
+	}
+	for _, path := range paths {
+		k, group, err := readKeyFile(path)
+		if err != nil {
+			return nil, nil, err
+		}
+		if group.Key() == key {
+			return k, group, nil
 		}
 	}
-	return keys, nil
+	return nil, nil, fmt.Errorf("no key-….json in %s is of the vault's key %s", d.path, key)
+}
+
+// keep keeps a proof.
+func (d *bankDir) keep(f *guardian.Founding, proof *guardian.KeyProof) error {
+	raw, err := json.Marshal(keyFile{Document: f, KeyProof: *proof})
+	if err != nil {
+		return err
+	}
+	return keyfile.Replace(d.keyPath(f), append(raw, '\n'), 0o644)
+}
+
+func (d *bankDir) keyPath(f *guardian.Founding) string {
+	return filepath.Join(d.path, fmt.Sprintf("key-%.16s.json", f.Hash()))
 }
 
 // writeSecret writes 32 bytes in hex to a new file that only its owner can read.

@@ -19,7 +19,10 @@ var bankFileName = filepath.Join("bank", "bank.json")
 // public.
 type bankFile struct {
 	Charter ledger.Charter `json:"charter"`
-	Policy  taproot.Policy `json:"policy"`
+	Policy  taproot.Policy `json:"policy"` // of the founding's vault
+	// Rekeyed are the policies of the keys after it, by generation. Who audits needs
+	// none of them: the journal has them, signed.
+	Rekeyed []taproot.Policy `json:"rekeyed,omitempty"`
 }
 
 func readBankFile(path string) (bankFile, error) {
@@ -36,17 +39,24 @@ func readBankFile(path string) (bankFile, error) {
 	if err := f.Charter.Validate(); err != nil {
 		return f, fmt.Errorf("%s: %w", path, err)
 	}
-	if err := f.Policy.Validate(); err != nil {
-		return f, fmt.Errorf("%s: %w", path, err)
+	for _, p := range f.policies() {
+		if err := p.Validate(); err != nil {
+			return f, fmt.Errorf("%s: %w", path, err)
+		}
 	}
 	return f, nil
 }
 
-// writeBankFile writes a new file and makes it durable.
+// policies are those of all vaults, by generation.
+func (f *bankFile) policies() []taproot.Policy {
+	return append([]taproot.Policy{f.Policy}, f.Rekeyed...)
+}
+
+// writeBankFile writes the file, durably and whole.
 func writeBankFile(path string, f bankFile) error {
 	raw, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
 		return err
 	}
-	return keyfile.WriteNew(path, append(raw, '\n'), 0o644)
+	return keyfile.Replace(path, append(raw, '\n'), 0o644)
 }

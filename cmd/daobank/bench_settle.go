@@ -88,7 +88,7 @@ type settleBench struct {
 	node    *bitcoind.Node
 	pg      *cluster.Cluster
 	council *demoCouncil
-	hub     *link.Hub
+	seated  *council
 	liars   context.CancelFunc
 	stop    context.CancelFunc
 	ended   chan error
@@ -153,7 +153,8 @@ func (s *settleBench) open(ctx context.Context) error {
 		return errors.Join(err, listener.Close())
 	}
 	b.desk.Signer = timedSigner{Signer: b.desk.Signer, timed: s.timed}
-	s.vault, s.hub = b.vault, b.council.hub
+	s.vault, _ = b.vaults.Newest()
+	s.seated = b.council
 	running, stop := context.WithCancel(ctx)
 	s.stop = stop
 	go func() {
@@ -300,12 +301,12 @@ func (s *settleBench) lie(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	result := <-end.Finished()
+	result := <-end.Made()
 	charter, err := founding.Charter()
 	if err != nil {
 		return err
 	}
-	g, err := guardian.New(guardian.Config{Share: result.Share, Group: result.Group, Vault: s.vault, Charter: charter,
+	g, err := guardian.New(guardian.Config{Keys: keysOf(result), Vault: s.vault, Charter: charter,
 		Journal: api.Dial(s.url), Chain: s.node.Client, Limits: guardian.DefaultLimits()})
 	if err != nil {
 		return err
@@ -359,7 +360,7 @@ func (o *overheard) Write(p []byte) (int, error) { return o.body.Write(p) }
 func (s *settleBench) awaitLiars(ctx context.Context) error {
 	ctx, cancel := context.WithTimeout(ctx, time.Minute)
 	defer cancel()
-	return s.hub.Wait(ctx, settleGuardians)
+	return s.seated.hub.Wait(ctx, s.seated.all()[0].places...)
 }
 
 func (s *settleBench) close() error {

@@ -4,10 +4,15 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"io/fs"
 	"log/slog"
+	"slices"
 	"sync"
 	"time"
 
+	"github.com/btcsuite/btcd/btcec/v2"
+
+	"github.com/daobank/daobank/api"
 	"github.com/daobank/daobank/guardian"
 	"github.com/daobank/daobank/guardian/link"
 	"github.com/daobank/daobank/guardian/wire"
@@ -15,61 +20,89 @@ import (
 	"github.com/daobank/daobank/taproot/frost"
 )
 
-// A council is the bank's end of its guardians: their connections, and what is
-// asked through them.
+// A council is the bank's end of its guardians, of all generations: their
+// connections, and what is asked through them.
 type council struct {
-	hub     *link.Hub
-	remotes []*wire.Remote
-	log     *slog.Logger
+	hub *link.Hub
+	log *slog.Logger
+
+	mu      sync.Mutex
+	groups  []*seats                        // by generation of the vault's key
+	present map[chilldkg.HostPublicKey]bool // answered last, and has not halted
+}
+
+// Seats are the guardians of one document.
+type seats struct {
+	document *guardian.Founding
+	places   []int          // in the hub, by guardian's id
+	remotes  []*wire.Remote // by guardian's id
+	proof    *guardian.KeyProof
 }
 
 // openCouncil lets guardians connect, and tells where, and where the API will
 // answer.
 func openCouncil(d *bankDir, o *serveOptions, api string) (*council, error) {
-	keys, err := d.hostKeys()
-	if err != nil {
+	c := &council{log: o.Log, present: make(map[chilldkg.HostPublicKey]bool)}
+	var err error
+	if c.hub, err = link.Listen(o.Guardians, d.coordinator, nil, o.Log); err != nil {
 		return nil, err
 	}
-	c := &council{log: o.Log}
-	if c.hub, err = link.Listen(o.Guardians, d.coordinator, keys, o.Log); err != nil {
-		return nil, err
-	}
-	for i := range keys {
-		c.remotes = append(c.remotes, wire.NewRemote(frost.ID(i), c.hub.RoundTripper(i)))
-	}
-	o.Log.Info("waiting for guardians", "at", c.hub.Addr(), "guardians", len(keys))
+	o.Log.Info("waiting for guardians", "at", c.hub.Addr(), "guardians", len(d.founding.Guardians))
 	if o.Waiting != nil {
 		o.Waiting(c.hub.Addr().String(), api)
 	}
 	return c, nil
 }
 
-// found makes the vault's key with all guardians, or finishes what an earlier
-// process began. The bank opens only when each of them has its share safe.
-func (c *council) found(ctx context.Context, d *bankDir) error {
-	c.log.Info("founding: every guardian must take part in the key generation", "founding", d.founding.Hash())
-	group, err := c.keygen(ctx, d)
-	if err != nil {
-		return fmt.Errorf("found the bank: %w", err)
+// seat lets the guardians of a document connect.
+func (c *council) seat(f *guardian.Founding) (*seats, error) {
+	keys := make([]*btcec.PublicKey, len(f.Guardians))
+	for i, g := range f.Guardians {
+		var err error
+		if keys[i], err = btcec.ParsePubKey(g[:]); err != nil {
+			return nil, fmt.Errorf("host key of guardian %d: %w", i, err)
+		}
 	}
-	if err := d.finish(group); err != nil {
-		return err
+	s := &seats{document: f, places: c.hub.Admit(keys)}
+	for i, place := range s.places {
+		s.remotes = append(s.remotes, wire.NewRemote(frost.ID(i), c.hub.RoundTripper(place)))
 	}
-	c.log.Info("founded the bank: every guardian has its share safe", "name", d.founding.Name, "vault", group.Key())
-	return nil
+	return s, nil
+}
+
+// makeKey has the guardians of a document make their key, or finishes what an
+// earlier process began, and keeps the proof of it. It returns only when each of
+// them has its share safe.
+func (c *council) makeKey(ctx context.Context, d *bankDir, s *seats) (*frost.Group, error) {
+	made, group, err := d.made(s.document)
+	switch {
+	case err == nil:
+		s.proof = &made.KeyProof
+		return group, nil
+	case !errors.Is(err, fs.ErrNotExist):
+		return nil, err
+	}
+	c.log.Info("every guardian must take part in the key generation", "document", s.document.Hash(), "generation", s.document.Generation)
+	if s.proof, err = c.keygen(ctx, s); err != nil {
+		return nil, err
+	}
+	if err := d.keep(s.document, s.proof); err != nil {
+		return nil, err
+	}
+	return s.proof.Group(s.document)
 }
 
 // keygen runs key generations until one ends well: a guardian that went away in
 // the middle comes back. One that is proved to have lied ends it.
-func (c *council) keygen(ctx context.Context, d *bankDir) (*frost.Group, error) {
+func (c *council) keygen(ctx context.Context, s *seats) (*guardian.KeyProof, error) {
 	for {
-		if err := c.hub.Wait(ctx, len(c.remotes)); err != nil {
+		if err := c.hub.Wait(ctx, s.places...); err != nil {
 			return nil, err
 		}
-		group, err := wire.Found(ctx, d.founding, c.remotes, c.log)
+		proof, err := wire.Found(ctx, s.document, s.remotes, c.log)
 		var faulty *chilldkg.FaultyParticipantError
 		if err == nil || ctx.Err() != nil || errors.As(err, &faulty) {
-			return group, err
+			return proof, err
 		}
 		c.log.Warn("the key generation begins again", "error", err)
 		select {
@@ -83,13 +116,43 @@ func (c *council) keygen(ctx context.Context, d *bankDir) (*frost.Group, error) 
 // foundPause is how long the coordinator waits after a key generation that failed.
 const foundPause = time.Second
 
-// quorum is what signs the settlements.
-func (c *council) quorum(group *frost.Group) *guardian.Quorum {
-	peers := make([]guardian.Peer, len(c.remotes))
-	for i, r := range c.remotes {
+// join takes the guardians of the next generation in.
+func (c *council) join(s *seats) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.groups = append(c.groups, s)
+}
+
+func (c *council) all() []*seats {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	return c.groups[:len(c.groups):len(c.groups)]
+}
+
+// signers are the guardians of a generation as those who sign.
+func (c *council) signers(s *seats, group *frost.Group) guardian.Council {
+	peers := make([]guardian.Peer, len(s.remotes))
+	for i, r := range s.remotes {
 		peers[i] = r
 	}
-	return guardian.NewQuorum(group, peers, c.log)
+	return guardian.Council{Group: group, Peers: peers, Present: func() (n int) {
+		c.mu.Lock()
+		defer c.mu.Unlock()
+		for _, host := range s.document.Guardians {
+			if c.present[host] {
+				n++
+			}
+		}
+		return n
+	}}
+}
+
+// public are the guardians by generation, as members are told.
+func (c *council) public() (list []api.Council) {
+	for _, s := range c.all() {
+		list = append(list, api.Council{Threshold: s.document.Threshold, Guardians: s.document.Guardians})
+	}
+	return list
 }
 
 // askEvery is how often each guardian is asked where it stands: as often as
@@ -103,12 +166,26 @@ const answerWithin = 5 * time.Second
 // or comes back, until ctx ends.
 func (c *council) watch(ctx context.Context, d *bankDir, store attestationStore) error {
 	var watching sync.WaitGroup // each for itself: a slow one must not keep the others' news back
-	for i, r := range c.remotes {
-		keep := &attestations{bank: d.Charter.ID(), id: r.ID(), host: d.founding.Guardians[i], store: store, log: c.log}
-		watching.Go(func() { c.follow(ctx, r, keep) })
+	defer watching.Wait()
+	watched := make(map[chilldkg.HostPublicKey]bool)
+	tick := time.NewTicker(askEvery)
+	defer tick.Stop()
+	for {
+		for _, s := range c.all() {
+			for i, host := range s.document.Guardians {
+				if !watched[host] {
+					watched[host] = true
+					keep := &attestations{bank: d.Charter.ID(), host: host, store: store, log: c.log}
+					watching.Go(func() { c.follow(ctx, s.remotes[i], keep) })
+				}
+			}
+		}
+		select {
+		case <-ctx.Done():
+			return ctx.Err()
+		case <-tick.C:
+		}
 	}
-	watching.Wait()
-	return ctx.Err()
 }
 
 func (c *council) follow(ctx context.Context, r *wire.Remote, keep *attestations) {
@@ -117,7 +194,7 @@ func (c *council) follow(ctx context.Context, r *wire.Remote, keep *attestations
 	defer tick.Stop()
 	for {
 		if now := c.state(ctx, r, keep); now != last {
-			c.log.Info("guardian", "id", r.ID(), "is", now)
+			c.log.Info("guardian", "key", keep.host, "is", now)
 			last = now
 		}
 		select {
@@ -136,13 +213,37 @@ func (c *council) state(ctx context.Context, r *wire.Remote, keep *attestations)
 	ctx, cancel := context.WithTimeout(ctx, answerWithin)
 	defer cancel()
 	s, err := r.Status(ctx)
+	c.note(keep.host, err == nil && s.Halted == "")
 	switch {
 	case err != nil:
 		return "away"
 	case s.Halted != "":
 		return "halted: " + s.Halted[:min(len(s.Halted), saidMax)]
-	case s.Attestation == nil:
+	}
+	c.handOn(ctx, r, s, keep.host)
+	if s.Attestation == nil {
 		return "present"
 	}
 	return keep.take(ctx, s.Attestation)
+}
+
+func (c *council) note(host chilldkg.HostPublicKey, present bool) {
+	c.mu.Lock()
+	defer c.mu.Unlock()
+	c.present[host] = present
+}
+
+// handOn gives a guardian that was restored from a backup older than its last key
+// generation what it needs for its share.
+func (c *council) handOn(ctx context.Context, r *wire.Remote, status *wire.Status, host chilldkg.HostPublicKey) {
+	for _, s := range c.all() {
+		if !slices.Contains(s.document.Guardians, host) {
+			continue
+		}
+		if d := status.Document(s.document.Hash()); d != nil && !d.Finished {
+			if err := r.Adopt(ctx, d.Hash, s.proof.Recovery); err != nil {
+				c.log.Warn("a guardian does not take its share back", "generation", d.Generation, "error", err)
+			}
+		}
+	}
 }

@@ -152,15 +152,7 @@ func (f *founding) document(node *bitcoind.Client, tip bitcoind.Block) (*guardia
 	if doc.Recovery.Threshold == 0 {
 		doc.Recovery.Threshold = f.Threshold
 	}
-	for _, path := range f.Guardians {
-		p, err := readPublic(path)
-		if err != nil {
-			return nil, err
-		}
-		doc.Guardians = append(doc.Guardians, p.Host)
-		doc.Recovery.Keys = append(doc.Recovery.Keys, p.Recovery)
-	}
-	return doc, nil
+	return doc, addGuardians(doc, f.Guardians)
 }
 
 // parseFounding reads a founding document.

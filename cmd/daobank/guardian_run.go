@@ -2,12 +2,9 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"log/slog"
-	"net"
-	"net/http"
 	"os"
 	"path/filepath"
 	"time"
@@ -153,6 +150,15 @@ func (r *guardianRun) run(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
+	succession, err := r.keep.Succession()
+	if err != nil {
+		return err
+	}
+	if succession != nil {
+		if err := end.Agree(succession); err != nil {
+			return err
+		}
+	}
 	coordinator, err := btcec.ParsePubKey(r.founding.Coordinator[:])
 	if err != nil {
 		return fmt.Errorf("the coordinator's key: %w", err)
@@ -172,7 +178,7 @@ func (r *guardianRun) run(ctx context.Context) error {
 	group.Go(func() error {
 		var result *chilldkg.Result
 		select {
-		case result = <-end.Finished():
+		case result = <-end.Made():
 		case <-ctx.Done():
 			return ctx.Err()
 		}
@@ -186,7 +192,7 @@ func (r *guardianRun) run(ctx context.Context) error {
 			stop()
 			return nil
 		}
-		return r.guard(ctx, end, result)
+		return r.guard(ctx, end)
 	})
 	if err := group.Wait(); err != nil && !errors.Is(err, context.Canceled) {
 		return err
@@ -195,12 +201,16 @@ func (r *guardianRun) run(ctx context.Context) error {
 }
 
 // guard follows the bank and signs, until ctx ends.
-func (r *guardianRun) guard(ctx context.Context, end *wire.Guardian, result *chilldkg.Result) error {
+func (r *guardianRun) guard(ctx context.Context, end *wire.Guardian) error {
 	charter, err := r.founding.Charter()
 	if err != nil {
 		return err
 	}
-	vault, err := taproot.NewVault(r.founding.Policy(result.Group.Key()))
+	founded, err := r.keep.Founded()
+	if err != nil {
+		return err
+	}
+	vault, err := taproot.NewVault(founded)
 	if err != nil {
 		return err
 	}
@@ -223,19 +233,51 @@ func (r *guardianRun) guard(ctx context.Context, end *wire.Guardian, result *chi
 		return err
 	}
 	bank := api.Dial(r.Bank).Pin(charter.ID())
-	g, err := guardian.New(guardian.Config{Share: result.Share, Group: result.Group, Vault: vault, Charter: charter,
+	shares, err := r.keep.Shares(r.host)
+	if err != nil {
+		return err
+	}
+	g, err := guardian.New(guardian.Config{Keys: keysOf(shares...), Vault: vault, Charter: charter,
 		Journal: bank, Chain: node, Limits: r.Limits, Memory: memory, Headers: headers, Proof: evidence})
 	if err != nil {
 		return err
 	}
 	defer g.Close()
 	end.Serve(g)
-	status, err := serveStatus(filepath.Join(r.Dir, "status.sock"), end)
+	status, err := serveSocket(filepath.Join(r.Dir, socketName), end, r.keep)
 	if err != nil {
 		return err
 	}
 	defer status.Close()
-	return r.follow(ctx, g)
+	group, ctx := errgroup.WithContext(ctx)
+	group.Go(func() error { return r.follow(ctx, g) })
+	group.Go(func() error { return r.takeShares(ctx, end, g) })
+	return group.Wait()
+}
+
+// keysOf are the keys that key generations gave.
+func keysOf(results ...*chilldkg.Result) []guardian.Key {
+	keys := make([]guardian.Key, len(results))
+	for i, result := range results {
+		keys[i] = guardian.Key{Share: result.Share, Group: result.Group}
+	}
+	return keys
+}
+
+// takeShares lets the guardian sign with the share of every key generation that
+// ends while it runs.
+func (r *guardianRun) takeShares(ctx context.Context, end *wire.Guardian, g *guardian.Guardian) error {
+	for {
+		select {
+		case result := <-end.Made():
+			r.log.Info("the share is safe", "guardian", result.Share.ID(), "vault", result.Group.Key())
+			if err := g.Add(keysOf(result)[0]); err != nil {
+				return err
+			}
+		case <-ctx.Done():
+			return ctx.Err()
+		}
+	}
 }
 
 // dial waits for the guardian's own node.
@@ -294,59 +336,4 @@ func (r *guardianRun) accuse(err error) bool {
 	path, err := r.keep.Accuse(twice)
 	r.log.Error("THE OPERATOR SHOWED TWO HISTORIES: this guardian signs no more", "proof", path, "error", err)
 	return err == nil
-}
-
-// serveStatus answers "guardian status" on a socket in the folder.
-func serveStatus(path string, end *wire.Guardian) (*http.Server, error) {
-	_ = os.Remove(path) // of a process that was killed; the folder's lock is ours
-	listener, err := net.Listen("unix", path)
-	if err != nil {
-		return nil, fmt.Errorf("the status socket: %w", err)
-	}
-	handler := http.NewServeMux()
-	handler.Handle("GET /status", end.Handler())
-	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
-	go server.Serve(listener)
-	return server, nil
-}
-
-func (o *guardianOptions) statusCommand() *cobra.Command {
-	var asJSON bool
-	cmd := &cobra.Command{
-		Use:   "status",
-		Short: "Ask the running guardian where it stands",
-		Args:  cobra.NoArgs,
-		RunE: func(cmd *cobra.Command, _ []string) error {
-			if err := o.validate(); err != nil {
-				return err
-			}
-			s, err := askStatus(cmd.Context(), filepath.Join(o.Dir, "status.sock"))
-			if err != nil {
-				return fmt.Errorf("no guardian runs on this folder, or it has no share yet: %w", err)
-			}
-			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(s)
-			}
-			out := cmd.OutOrStdout()
-			fmt.Fprintf(out, "founding   %s\n", s.Founding)
-			if a := s.Attestation; a != nil {
-				fmt.Fprintf(out, "guardian   %d\nattested   batch %d, %s\n", a.Guardian, a.Batch, a.Head)
-			}
-			if s.Halted != "" {
-				fmt.Fprintf(out, "HALTED     %s\n", s.Halted)
-				return &exitError{status: 1}
-			}
-			return nil
-		},
-	}
-	cmd.Flags().BoolVar(&asJSON, "json", false, "print one JSON object")
-	return cmd
-}
-
-func askStatus(ctx context.Context, socket string) (*wire.Status, error) {
-	transport := &http.Transport{DialContext: func(ctx context.Context, _, _ string) (net.Conn, error) {
-		return (&net.Dialer{}).DialContext(ctx, "unix", socket)
-	}}
-	defer transport.CloseIdleConnections()
-	return wire.NewRemote(0, transport).Status(ctx)
 }

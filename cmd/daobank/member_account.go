@@ -20,7 +20,8 @@ import (
 // stands beside the key, holds no secret and can be made again with "open".
 type memberAccount struct {
 	Charter  ledger.Charter   `json:"charter"`
-	Policy   taproot.Policy   `json:"policy"`
+	Policy   taproot.Policy   `json:"policy"`           // of the vault's first key
+	Rekeys   []api.Rekey      `json:"rekeys,omitempty"` // the keys after it, each signed by the one before
 	Number   ledger.AccountID `json:"number"`
 	Key      ledger.Key       `json:"key"`
 	Sequence uint64           `json:"sequence"`
@@ -74,15 +75,51 @@ func (a *memberAccount) address() string { return ledger.FormatAccount(a.bank, a
 
 // vault derives the bank's addresses here, so that no answer of a server is
 // believed about where coins are sent to.
-func (a *memberAccount) vault() (*taproot.Vault, error) { return taproot.NewVault(a.Policy) }
+func (a *memberAccount) vault() (*taproot.Vault, error) {
+	known := api.Bank{Charter: a.Charter, Founded: a.Policy, Rekeys: a.Rekeys}
+	vaults, err := known.Vaults()
+	if err != nil {
+		return nil, err
+	}
+	newest, _ := vaults.Newest()
+	return newest, nil
+}
+
+// errOtherKeys: the bank shows keys of the vault that the keys before did not sign.
+var errOtherKeys = errors.New("the bank shows another key of its vault: deposit nothing, and tell the guardians")
+
+// learn takes over the keys that the vault was given since, if each is signed by
+// the one before, beginning with the key that is known here.
+func (a *memberAccount) learn(bank *api.Bank) error {
+	known := len(a.Rekeys)
+	shown := *bank
+	shown.Founded = a.Policy
+	if len(shown.Rekeys) < known {
+		return fmt.Errorf("%w (it shows %d changes of the key, here are %d)", errOtherKeys, len(shown.Rekeys), known)
+	}
+	for i, old := range a.Rekeys {
+		if old.Signature != shown.Rekeys[i].Signature {
+			return fmt.Errorf("%w (generation %d)", errOtherKeys, old.Generation)
+		}
+	}
+	if len(shown.Rekeys) == known {
+		return nil
+	}
+	if _, err := shown.Vaults(); err != nil {
+		return fmt.Errorf("%w: %w", errOtherKeys, err)
+	}
+	a.Rekeys = shown.Rekeys
+	return a.save()
+}
 
 // dial returns a client that refuses every other bank than the account's.
 func (m *member) dial(ctx context.Context, a *memberAccount) (*api.Client, error) {
 	client := api.Dial(m.bankURL).Pin(a.bank)
-	if _, err := client.Bank(ctx); err != nil {
+	bank, err := client.Bank(ctx)
+	if err != nil {
 		return nil, err
 	}
-	return client, nil
+	return client, a.learn(&bank)
 }
 
 // errDenied: the bank shows an account that lacks an order it gave a receipt for.

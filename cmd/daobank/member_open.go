@@ -1,9 +1,11 @@
 package main
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"io/fs"
+	"time"
 
 	"github.com/spf13/cobra"
 
@@ -69,10 +71,10 @@ func (m *member) open(cmd *cobra.Command, bankID string) (*memberAccount, error)
 	if err != nil {
 		return nil, err
 	}
-	if _, err := taproot.NewVault(bank.Policy); err != nil {
+	if _, err := bank.Vaults(); err != nil {
 		return nil, fmt.Errorf("the bank's vault: %w", err)
 	}
-	a := &memberAccount{Charter: bank.Charter, Policy: bank.Policy, bank: bank.ID, file: m.stateFile(".account.json")}
+	a := &memberAccount{Charter: bank.Charter, Policy: bank.Founded, Rekeys: bank.Rekeys, bank: bank.ID, file: m.stateFile(".account.json")}
 	p, err := m.openOrder(cmd, a)
 	if err != nil {
 		return nil, err
@@ -142,12 +144,20 @@ credited to your account once they are deep enough in the chain. You may use it
 again and again.
 
 The address is derived here from the vault's policy, which was remembered when the
-account was opened: no server can give you a false one. It needs no connection.`,
+account was opened: no server can give you a false one. When the guardians have
+changed, the bank is asked for the vault's new key, which must be signed by the one
+before. Without a connection you get the address of the last key that is known here;
+coins sent to an older one are credited all the same.`,
 		Example: `  daobank member deposit`,
 		Args:    cobra.NoArgs,
 		RunE: m.run(func(cmd *cobra.Command, _ []string) error {
 			a, err := m.account()
 			if err != nil {
+				return err
+			}
+			ctx, cancel := context.WithTimeout(cmd.Context(), refreshWithin)
+			defer cancel()
+			if _, err := m.dial(ctx, a); errors.Is(err, errOtherKeys) {
 				return err
 			}
 			vault, err := a.vault()
@@ -163,3 +173,6 @@ account was opened: no server can give you a false one. It needs no connection.`
 		}),
 	}
 }
+
+// refreshWithin is how long "deposit" asks the bank for a new key of its vault.
+const refreshWithin = 2 * time.Second

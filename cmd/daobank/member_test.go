@@ -29,6 +29,7 @@ import (
 	"github.com/daobank/daobank/ledger/postgres"
 	"github.com/daobank/daobank/ledger/postgres/cluster"
 	"github.com/daobank/daobank/settlement"
+	"github.com/daobank/daobank/settlement/netting"
 	"github.com/daobank/daobank/taproot"
 	"github.com/daobank/daobank/taproot/chilldkg"
 )
@@ -160,15 +161,17 @@ func (b *scriptBank) start(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	desk, err := settlement.New(settlement.Config{Engine: engine, Store: b.store, Vault: vault, Chain: estimator{}, Policy: settlement.DefaultPolicy(), Log: log})
+	charter := scriptCharter()
+	vaults := netting.NewVaults(charter.ID(), vault)
+	desk, err := settlement.New(settlement.Config{Engine: engine, Store: b.store, Vaults: vaults, Chain: estimator{}, Policy: settlement.DefaultPolicy(), Log: log})
 	if err != nil {
 		return err
 	}
 	b.mu.Lock()
 	defer b.mu.Unlock()
 	b.engine = engine
-	b.handler = api.NewHandler(api.Config{Clearing: engine, Journal: b.store, Attestations: b.store, Desk: desk, Vault: vault, Charter: scriptCharter(),
-		Guardians: scriptGuardians, Ready: func(context.Context) error { return engine.Err() }, Log: log})
+	b.handler = api.NewHandler(api.Config{Clearing: engine, Journal: b.store, Attestations: b.store, Desk: desk, Vaults: vaults, Charter: scriptCharter(),
+		Councils: func() []api.Council { return []api.Council{{Threshold: 3, Guardians: scriptGuardians}} }, Ready: func(context.Context) error { return engine.Err() }, Log: log})
 	return nil
 }
 
@@ -233,7 +236,13 @@ func scriptCredit(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 // scriptGuardians are the host keys of guardians that do not run here.
-var scriptGuardians = make([]chilldkg.HostPublicKey, 5)
+var scriptGuardians = func() (keys []chilldkg.HostPublicKey) {
+	for i := range 5 {
+		key := scriptKey(fmt.Sprintf("guardian %d", i)).PubKey()
+		keys = append(keys, chilldkg.HostPublicKey(key.SerializeCompressed()))
+	}
+	return keys
+}()
 
 // scriptAttest is a fake of the guardians: it writes what they would attest into
 // the store, which does not look at the signatures.
@@ -249,7 +258,7 @@ func scriptAttest(ts *testscript.TestScript, neg bool, args []string) {
 	var head ledger.Hash
 	ts.Check(b.engine.View(ctx, func(s *ledger.State) { batch, head = s.Last().Number, s.Head() }))
 	for id := range n {
-		ts.Check(b.store.SaveAttestation(ctx, postgres.Attestation{Guardian: uint32(id), Batch: batch, Head: head}))
+		ts.Check(b.store.SaveAttestation(ctx, postgres.Attestation{Guardian: scriptGuardians[id], Batch: batch, Head: head}))
 	}
 }
 

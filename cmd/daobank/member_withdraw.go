@@ -103,12 +103,18 @@ func confirm(cmd *cobra.Command, body *ledger.Withdraw, quote *api.Quote) error 
 	note(cmd, "To:        %s\nAmount:    %s\nFee now:   %s at %d sat per 1,000 vbytes; less when outputs are shared\nFee limit: %s\nHeld:      %s",
 		quote.Address, money(body.Amount), money(quote.Fee), quote.FeeRate, money(body.FeeMax), money(body.Amount+body.FeeMax))
 	fmt.Fprint(cmd.ErrOrStderr(), "Withdraw? [yes/no] ")
-	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
-	if answer := strings.ToLower(strings.TrimSpace(line)); answer == "yes" || answer == "y" {
+	if saysYes(cmd) {
 		return nil
 	}
+	return errNotConfirmed
+}
+
+// saysYes reads an answer.
+func saysYes(cmd *cobra.Command) bool {
+	line, err := bufio.NewReader(cmd.InOrStdin()).ReadString('\n')
 	if err != nil {
 		fmt.Fprintln(cmd.ErrOrStderr())
 	}
-	return errNotConfirmed
+	answer := strings.ToLower(strings.TrimSpace(line))
+	return answer == "yes" || answer == "y"
 }

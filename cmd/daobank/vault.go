@@ -52,8 +52,9 @@ func registerNode(f *pflag.FlagSet, node *bitcoind.Config) {
 	f.StringVar(&node.Password, "bitcoind-password", envOr("DAOBANK_BITCOIND_PASSWORD", ""), "RPC password; prefer the environment (env DAOBANK_BITCOIND_PASSWORD)")
 }
 
-// open reads the vault's policy and connects to the node.
-func (o *vaultOptions) open(ctx context.Context) (*taproot.Vault, *bitcoind.Client, error) {
+// open reads the vault's policies, one for each key that it has had, and connects
+// to the node.
+func (o *vaultOptions) open(ctx context.Context) ([]*taproot.Vault, *bitcoind.Client, error) {
 	if o.Bank == "" && o.Data != "" {
 		o.Bank = filepath.Join(o.Data, bankFileName)
 	}
@@ -64,18 +65,22 @@ func (o *vaultOptions) open(ctx context.Context) (*taproot.Vault, *bitcoind.Clie
 	if err != nil {
 		return nil, nil, err
 	}
-	vault, err := taproot.NewVault(file.Policy)
-	if err != nil {
-		return nil, nil, err
+	var vaults []*taproot.Vault
+	for _, policy := range file.policies() {
+		vault, err := taproot.NewVault(policy)
+		if err != nil {
+			return nil, nil, err
+		}
+		vaults = append(vaults, vault)
 	}
 	node, err := dialNode(ctx, o.Node)
 	if err != nil {
 		return nil, nil, err
 	}
-	if node.Network().Net != vault.Params().Net {
+	if node.Network().Net != vaults[0].Params().Net {
 		return nil, nil, fmt.Errorf("the node is on %s, the bank's vault on %s", node.Network().Name, file.Policy.Network)
 	}
-	return vault, node, nil
+	return vaults, node, nil
 }
 
 func dialNode(ctx context.Context, config bitcoind.Config) (*bitcoind.Client, error) {

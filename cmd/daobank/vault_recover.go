@@ -48,6 +48,7 @@ func newRecoverPlanCommand() *cobra.Command {
 	o := &vaultOptions{}
 	var to, out string
 	var feeRate float64
+	generation := -1
 	cmd := &cobra.Command{
 		Use:   "plan",
 		Short: "Write the plan of a recovery, once the timelock allows it",
@@ -56,16 +57,26 @@ sweeps them to one address. It takes the coins whose timelock has run out and
 says of the others how many blocks are left; if there is none yet, it refuses.
 
 At most as many coins as one standard transaction carries are taken, the largest
-first, and none that is worth less than its fee. Plan again for what is left.`,
+first, and none that is worth less than its fee. Plan again for what is left.
+
+A vault whose guardians have changed has had several keys, each with recovery keys of
+its own: plan for each that "vault status" shows coins of, with --generation.`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
 			if to == "" || out == "" {
 				return errors.New("say where the coins go (--to ADDRESS) and where to write the plan (--out plan.json)")
 			}
-			vault, node, err := o.open(cmd.Context())
+			vaults, node, err := o.open(cmd.Context())
 			if err != nil {
 				return err
 			}
+			if generation < 0 {
+				generation = len(vaults) - 1
+			}
+			if generation >= len(vaults) {
+				return fmt.Errorf("--generation %d: the bank's public file knows the keys 0 to %d", generation, len(vaults)-1)
+			}
+			vault := vaults[generation]
 			rate, err := recoveryFeeRate(cmd, node, feeRate)
 			if err != nil {
 				return err
@@ -83,6 +94,7 @@ first, and none that is worth less than its fee. Plan again for what is left.`,
 	}
 	f := cmd.Flags()
 	o.register(f)
+	f.IntVar(&generation, "generation", generation, "key of the vault whose coins are recovered; 0 is the founding's, -1 the newest")
 	f.StringVar(&to, "to", "", "address that gets the coins")
 	f.StringVar(&out, "out", "", "new file for the plan")
 	f.Float64Var(&feeRate, "fee-rate", 0, "satoshis per virtual byte; 0 asks the node for six blocks")

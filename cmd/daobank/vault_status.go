@@ -14,13 +14,19 @@ import (
 
 // vaultStatus is what `daobank vault status --json` prints.
 type vaultStatus struct {
-	Height   uint32            `json:"height"`
-	Timelock uint32            `json:"timelock_blocks"`
-	TotalSat int64             `json:"total_sat"`
-	Due      int               `json:"refresh_due"`
-	Alarms   int               `json:"alarms"` // coins older than half the timelock
-	Coins    []taproot.CoinAge `json:"coins"`  // oldest first
-	Hint     string            `json:"hint,omitempty"`
+	Height   uint32      `json:"height"`
+	Timelock uint32      `json:"timelock_blocks"` // of the newest key
+	TotalSat int64       `json:"total_sat"`
+	Due      int         `json:"refresh_due"`
+	Alarms   int         `json:"alarms"` // coins older than half the timelock
+	Coins    []vaultCoin `json:"coins"`  // by key, then oldest first
+	Hint     string      `json:"hint,omitempty"`
+}
+
+// vaultCoin is a coin of one of the vault's keys.
+type vaultCoin struct {
+	Generation uint32 `json:"generation"`
+	taproot.CoinAge
 }
 
 func newVaultStatusCommand() *cobra.Command {
@@ -64,27 +70,37 @@ coins could not be looked at.`,
 }
 
 func readVaultStatus(cmd *cobra.Command, o *vaultOptions) (*vaultStatus, error) {
-	vault, node, err := o.open(cmd.Context())
+	vaults, node, err := o.open(cmd.Context())
 	if err != nil {
 		return nil, err
 	}
-	found, err := findCoins(cmd.Context(), vault, node, o.Range)
-	if err != nil {
-		return nil, err
-	}
-	recovery := vault.Policy().Recovery
-	s := &vaultStatus{Height: found.Tip, Timelock: uint32(recovery.Delay), Hint: found.rangeHint(o.Range),
-		Coins: recovery.CoinAges(found.Coins, found.Tip)}
-	for _, coin := range s.Coins {
-		s.TotalSat += coin.Amount
-		switch {
-		case coin.Freshness >= taproot.Alarm:
-			s.Alarms++
-		case coin.Freshness == taproot.RefreshDue:
-			s.Due++
+	s := &vaultStatus{}
+	for generation, vault := range vaults {
+		found, err := findCoins(cmd.Context(), vault, node, o.Range)
+		if err != nil {
+			return nil, err
+		}
+		recovery := vault.Policy().Recovery
+		s.Height, s.Timelock = found.Tip, uint32(recovery.Delay)
+		if hint := found.rangeHint(o.Range); hint != "" {
+			s.Hint = hint
+		}
+		for _, age := range recovery.CoinAges(found.Coins, found.Tip) {
+			s.add(vaultCoin{Generation: uint32(generation), CoinAge: age})
 		}
 	}
 	return s, nil
+}
+
+func (s *vaultStatus) add(coin vaultCoin) {
+	s.Coins = append(s.Coins, coin)
+	s.TotalSat += coin.Amount
+	switch {
+	case coin.Freshness >= taproot.Alarm:
+		s.Alarms++
+	case coin.Freshness == taproot.RefreshDue:
+		s.Due++
+	}
 }
 
 func (s *vaultStatus) print(out io.Writer, asJSON bool) error {
@@ -95,10 +111,10 @@ func (s *vaultStatus) print(out io.Writer, asJSON bool) error {
 		len(s.Coins), ledger.Amount(s.TotalSat).BTC(), s.Height, s.Timelock)
 	if len(s.Coins) > 0 {
 		w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
-		fmt.Fprintln(w, "coin\tBTC\tpath\tage\tleft\tpassed\t")
+		fmt.Fprintln(w, "coin\tBTC\tkey\tpath\tage\tleft\tpassed\t")
 		for _, c := range s.Coins {
-			fmt.Fprintf(w, "%v\t%s\t%d/%d\t%d\t%d\t%d %%\t%s\n", c.OutPoint(), ledger.Amount(c.Amount).BTC(),
-				c.Branch, c.Index, c.Age, c.Left, 100*uint64(min(c.Age, s.Timelock))/uint64(s.Timelock), c.Freshness)
+			fmt.Fprintf(w, "%v\t%s\t%d\t%d/%d\t%d\t%d\t%d %%\t%s\n", c.OutPoint(), ledger.Amount(c.Amount).BTC(),
+				c.Generation, c.Branch, c.Index, c.Age, c.Left, 100*uint64(c.Age)/(uint64(c.Age)+uint64(c.Left)), c.Freshness)
 		}
 		if err := w.Flush(); err != nil {
 			return err

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"regexp"
 
 	"github.com/daobank/daobank/guardian"
 	"github.com/daobank/daobank/keyfile"
@@ -18,13 +19,16 @@ type bundle struct {
 	Host     []byte             `json:"host"` // secret
 	Public   Public             `json:"public"`
 	Founding *guardian.Founding `json:"founding"`
-	Recovery []byte             `json:"recovery"`
+	// Succession is the document in force when it is not the first.
+	Succession *guardian.Founding `json:"succession,omitempty"`
+	// Recovery is the recovery data of every key generation, by the name of its file.
+	Recovery map[string][]byte `json:"recovery"`
 }
 
-const bundleVersion = 1
+const bundleVersion = 2
 
 // Backup writes all that a blank machine needs to a new file, encrypted with
-// the lock: the host key, the founding document and the recovery data. The key
+// the lock: the host key, the documents and the recovery data. The key
 // of the recovery leaf is not in it. Error: ErrNotFounded.
 func (k *Keep) Backup(path string, open, lock keyfile.Lock) error {
 	host, err := k.HostKey(open)
@@ -43,8 +47,14 @@ func (k *Keep) Backup(path string, open, lock keyfile.Lock) error {
 	if b.Founding, err = k.Founding(); err != nil {
 		return err
 	}
-	if b.Recovery, err = k.Recovery(); err != nil {
+	if b.Succession, err = k.Succession(); err != nil {
 		return err
+	}
+	if b.Recovery, err = k.recoveries(); err != nil {
+		return err
+	}
+	if len(b.Recovery) == 0 {
+		return ErrNotFounded
 	}
 	raw, err := json.Marshal(b)
 	if err != nil {
@@ -83,7 +93,13 @@ func Restore(dir, path string, open, lock keyfile.Lock) (*Keep, error) {
 	if err != nil {
 		return nil, err
 	}
-	err = errors.Join(k.Agree(b.Founding), k.SaveRecovery(b.Recovery))
+	err = k.Agree(b.Founding)
+	for name, data := range b.Recovery {
+		err = errors.Join(err, keyfile.WriteNew(filepath.Join(dir, name), data, 0o600))
+	}
+	if err == nil && b.Succession != nil {
+		err = k.Succeed(b.Succession, false)
+	}
 	if err == nil {
 		err = keyfile.Create(filepath.Join(dir, "host.age"), b.Host, lock)
 	}
@@ -94,7 +110,7 @@ func Restore(dir, path string, open, lock keyfile.Lock) (*Keep, error) {
 	return k, nil
 }
 
-// checkBundle recovers the share once, to see that the backup is whole.
+// checkBundle recovers every share once, to see that the backup is whole.
 func checkBundle(b *bundle) error {
 	if err := b.Founding.Validate(); err != nil {
 		return err
@@ -104,11 +120,32 @@ func checkBundle(b *bundle) error {
 		return err
 	}
 	defer host.Wipe()
-	result, err := chilldkg.Recover(host, b.Recovery)
+	for name, data := range b.Recovery {
+		if filepath.Base(name) != name || !recoveryName.MatchString(name) {
+			return fmt.Errorf("it holds a file %q, which is none of a guardian's", name)
+		}
+		result, err := chilldkg.Recover(host, data)
+		if err != nil {
+			return fmt.Errorf("%s: %w", name, err)
+		}
+		result.Share.Wipe()
+	}
+	return b.checkFirst()
+}
+
+// recoveryName is what a file of recovery data is called.
+var recoveryName = regexp.MustCompile(`^recovery-[0-9a-f]{16}\.dat$`)
+
+// checkFirst finds the recovery data of the first document.
+func (b *bundle) checkFirst() error {
+	data, found := b.Recovery[recoveryFile(b.Founding)]
+	if !found {
+		return errors.New("the recovery data of its founding document is missing")
+	}
+	result, err := chilldkg.RecoverCoordinator(data)
 	if err != nil {
 		return err
 	}
-	result.Share.Wipe()
 	want, err := b.Founding.Params().Hash()
 	if err != nil {
 		return err

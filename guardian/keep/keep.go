@@ -4,14 +4,16 @@
 //	host.age       the host key: its identity, and with recovery.dat its share; encrypted
 //	recovery.age   the key of its part of the recovery leaf; encrypted; move it elsewhere
 //	public.json    both public keys, to be given to the one who writes the founding document
-//	founding.json  the founding document that was agreed on
-//	recovery.dat   ChillDKG's recovery data: not confidential, and needed besides host.age
+//	founding.json  the document that was agreed on first
+//	succession.json  the one that was agreed on last, when the guardians change
+//	recovery-*.dat ChillDKG's recovery data, one for each key generation, named after its document:
+//	               not confidential, and needed besides host.age
 //	signed.log     every settlement it has agreed to sign
 //	headers        every batch header it has replayed
 //	evidence/      proofs against the operator
 //
-// The share itself is never stored: it is computed from host.age and
-// recovery.dat at each start and lives in memory alone. Every file is there
+// A share itself is never stored: it is computed from host.age and its
+// recovery data at each start and lives in memory alone. Every file is there
 // whole, durably, or not at all. One process uses a folder at a time.
 package keep
 
@@ -19,7 +21,6 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
-	"io/fs"
 	"os"
 	"path/filepath"
 	"syscall"
@@ -39,7 +40,8 @@ var (
 	ErrInUse = errors.New("another process uses this guardian's folder")
 	// ErrNotFounded: the guardian has taken part in no key generation yet.
 	ErrNotFounded = errors.New("this guardian holds no share yet: take part in a key generation first")
-	// ErrOtherFounding: the folder belongs to another bank.
+	// ErrOtherFounding: the folder belongs to another bank, or to another document
+	// of the same generation.
 	ErrOtherFounding = errors.New("this guardian has agreed to another founding document")
 )
 
@@ -124,55 +126,6 @@ func (k *Keep) Public() (Public, error) {
 		return p, err
 	}
 	return p, json.Unmarshal(raw, &p)
-}
-
-// Founding reads the document that was agreed on. Error: ErrNotFounded.
-func (k *Keep) Founding() (*guardian.Founding, error) {
-	raw, err := os.ReadFile(filepath.Join(k.dir, "founding.json"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrNotFounded
-	}
-	if err != nil {
-		return nil, err
-	}
-	return guardian.ParseFounding(raw)
-}
-
-// Agree keeps a founding document, for ever. Agreeing again to the same does
-// nothing. Error: ErrOtherFounding.
-func (k *Keep) Agree(f *guardian.Founding) error {
-	old, err := k.Founding()
-	switch {
-	case errors.Is(err, ErrNotFounded):
-		return writeJSON(filepath.Join(k.dir, "founding.json"), f)
-	case err != nil:
-		return err
-	case old.Hash() != f.Hash():
-		return fmt.Errorf("%w (%s, not %s)", ErrOtherFounding, old.Hash(), f.Hash())
-	}
-	return nil
-}
-
-// Recovery reads ChillDKG's recovery data. Error: ErrNotFounded.
-func (k *Keep) Recovery() ([]byte, error) {
-	raw, err := os.ReadFile(filepath.Join(k.dir, "recovery.dat"))
-	if errors.Is(err, fs.ErrNotExist) {
-		return nil, ErrNotFounded
-	}
-	return raw, err
-}
-
-// SaveRecovery keeps the recovery data of a finished key generation. Saving the
-// same again does nothing.
-func (k *Keep) SaveRecovery(data []byte) error {
-	err := keyfile.WriteNew(filepath.Join(k.dir, "recovery.dat"), data, 0o600)
-	if !errors.Is(err, fs.ErrExist) {
-		return err
-	}
-	if old, err := k.Recovery(); err != nil || string(old) != string(data) {
-		return fmt.Errorf("recovery.dat of another key generation is here (%v): it is not overwritten", err)
-	}
-	return nil
 }
 
 // Memory opens what the guardian has signed.

@@ -84,7 +84,7 @@ func TestBackupAndRestore(t *testing.T) {
 		t.Fatalf("host key %v, %v", host, err)
 	}
 	founding, recovery := alone(t, public, host)
-	if err := errors.Join(k.Agree(founding), k.Agree(founding), k.SaveRecovery(recovery), k.SaveRecovery(recovery)); err != nil {
+	if err := errors.Join(k.Agree(founding), k.Agree(founding), k.SaveRecovery(founding, recovery), k.SaveRecovery(founding, recovery)); err != nil {
 		t.Fatal(err)
 	}
 	other := *founding
@@ -92,7 +92,7 @@ func TestBackupAndRestore(t *testing.T) {
 	if err := k.Agree(&other); !errors.Is(err, ErrOtherFounding) {
 		t.Errorf("a second founding document was agreed to: %v", err)
 	}
-	if err := k.SaveRecovery([]byte("another run's")); err == nil {
+	if err := k.SaveRecovery(founding, []byte("another run's")); err == nil {
 		t.Error("the recovery data was overwritten")
 	}
 	if err := k.Backup(out, lock, lock); err != nil {
@@ -109,7 +109,7 @@ func TestBackupAndRestore(t *testing.T) {
 	if err != nil || again.Public() != public.Host {
 		t.Fatalf("the restored host key is %v, %v", again, err)
 	}
-	data, err := restored.Recovery()
+	data, err := restored.Recovery(founding)
 	if err != nil || !bytes.Equal(data, recovery) {
 		t.Errorf("the restored recovery data differs (%v)", err)
 	}

@@ -30,12 +30,12 @@ var ErrAway = errors.New("the guardian is not connected")
 type Hub struct {
 	listener *brontide.Listener
 	log      *slog.Logger
-	known    map[[33]byte]int // compressed host key to place
 	accept   sync.WaitGroup
 
 	mu     sync.Mutex
-	links  []*peer
-	change chan struct{} // closed and replaced when a guardian connects
+	known  map[[33]byte]int // compressed host key to place
+	links  []*peer          // by place
+	change chan struct{}    // closed and replaced when a guardian connects
 	closed bool
 }
 
@@ -44,20 +44,36 @@ type peer struct {
 	client *http2.ClientConn
 }
 
-// Listen opens a hub for guardians with these host keys, in the order of their
-// ids.
+// Listen opens a hub for guardians with these host keys, who get the places from 0
+// in this order.
 func Listen(address string, key *btcec.PrivateKey, guardians []*btcec.PublicKey, log *slog.Logger) (*Hub, error) {
 	listener, err := brontide.NewListener(&keychain.PrivKeyECDH{PrivKey: key}, address)
 	if err != nil {
 		return nil, fmt.Errorf("listen for guardians: %w", err)
 	}
-	h := &Hub{listener: listener, log: log, known: make(map[[33]byte]int),
-		links: make([]*peer, len(guardians)), change: make(chan struct{})}
-	for i, g := range guardians {
-		h.known[[33]byte(g.SerializeCompressed())] = i
-	}
+	h := &Hub{listener: listener, log: log, known: make(map[[33]byte]int), change: make(chan struct{})}
+	h.Admit(guardians)
 	h.accept.Go(h.acceptAll)
 	return h, nil
+}
+
+// Admit lets guardians with these host keys connect, too, and returns their places.
+// One that is known keeps its own.
+func (h *Hub) Admit(guardians []*btcec.PublicKey) []int {
+	h.mu.Lock()
+	defer h.mu.Unlock()
+	places := make([]int, len(guardians))
+	for i, g := range guardians {
+		key := [33]byte(g.SerializeCompressed())
+		place, known := h.known[key]
+		if !known {
+			place = len(h.links)
+			h.known[key] = place
+			h.links = append(h.links, nil)
+		}
+		places[i] = place
+	}
+	return places
 }
 
 // Addr is where guardians dial.
@@ -94,7 +110,9 @@ const helloLimit = 5 * time.Second
 // welcome keeps the connection of a known guardian in place of its last one.
 func (h *Hub) welcome(conn *brontide.Conn) {
 	key := [33]byte(conn.RemotePub().SerializeCompressed())
+	h.mu.Lock()
 	place, known := h.known[key]
+	h.mu.Unlock()
 	if !known {
 		h.log.Warn("an unknown key asked for a guardian's place", "key", fmt.Sprintf("%x", key), "from", conn.RemoteAddr())
 		conn.Close()
@@ -164,35 +182,26 @@ func (h *Hub) peer(i int) *peer {
 	return p
 }
 
-// Connected is the number of guardians that have a connection.
-func (h *Hub) Connected() (n int) {
-	for i := range h.links {
-		if h.peer(i) != nil {
-			n++
-		}
-	}
-	return n
-}
-
-// Wait returns once n guardians are connected; the error names who is missing.
-func (h *Hub) Wait(ctx context.Context, n int) error {
+// Wait returns once the guardians of these places are connected; the error names
+// who is missing.
+func (h *Hub) Wait(ctx context.Context, places ...int) error {
 	for {
 		h.mu.Lock()
 		change := h.change
 		h.mu.Unlock()
-		if h.Connected() >= n {
+		var away []int
+		for _, i := range places {
+			if h.peer(i) == nil {
+				away = append(away, i)
+			}
+		}
+		if len(away) == 0 {
 			return nil
 		}
 		select {
 		case <-change:
 		case <-ctx.Done():
-			var away []int
-			for i := range h.links {
-				if h.peer(i) == nil {
-					away = append(away, i)
-				}
-			}
-			return fmt.Errorf("waiting for %d guardians, %v are not connected: %w", n, away, ctx.Err())
+			return fmt.Errorf("waiting for the guardians at the places %v of %v: %w", away, places, ctx.Err())
 		}
 	}
 }

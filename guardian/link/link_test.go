@@ -10,6 +10,7 @@ import (
 	"log/slog"
 	"net"
 	"net/http"
+	"slices"
 	"strings"
 	"sync"
 	"testing"
@@ -77,11 +78,12 @@ func (p *pair) connect(t *testing.T, i int, handler http.Handler) context.Cancel
 	return stop
 }
 
-func (p *pair) wait(t *testing.T, n int) {
+// wait returns once the guardians of these places are connected.
+func (p *pair) wait(t *testing.T, places ...int) {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	if err := p.hub.Wait(ctx, n); err != nil {
+	if err := p.hub.Wait(ctx, places...); err != nil {
 		t.Fatal(err)
 	}
 }
@@ -107,7 +109,7 @@ func TestEachGuardianAnswersForItself(t *testing.T) {
 	for i := range 3 {
 		p.connect(t, i, echo(fmt.Sprint("g", i)))
 	}
-	p.wait(t, 3)
+	p.wait(t, 0, 1, 2)
 	var wg sync.WaitGroup
 	for k := range 60 {
 		wg.Go(func() {
@@ -123,14 +125,14 @@ func TestEachGuardianAnswersForItself(t *testing.T) {
 func TestAway(t *testing.T) {
 	p := newPair(t, 2)
 	stop := p.connect(t, 0, echo("g0"))
-	p.wait(t, 1)
+	p.wait(t, 0)
 	if _, err := p.ask(t.Context(), 1, nil); !errors.Is(err, ErrAway) {
 		t.Errorf("a guardian that never came: %v", err)
 	}
 	stop()
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
 	defer cancel()
-	for p.hub.Connected() > 0 {
+	for p.hub.peer(0) != nil {
 		if ctx.Err() != nil {
 			t.Fatal("the hub still holds the connection of a guardian that left")
 		}
@@ -140,7 +142,7 @@ func TestAway(t *testing.T) {
 		t.Error("a guardian that left has answered")
 	}
 	p.connect(t, 0, echo("back"))
-	p.wait(t, 1)
+	p.wait(t, 0)
 	if got, err := p.ask(t.Context(), 0, []byte("?")); got != "200 back:?" {
 		t.Errorf("after it came back: %q, %v", got, err)
 	}
@@ -151,7 +153,7 @@ func TestAway(t *testing.T) {
 func TestNewerConnectionReplaces(t *testing.T) {
 	p := newPair(t, 1)
 	first := p.connect(t, 0, echo("first"))
-	p.wait(t, 1)
+	p.wait(t, 0)
 	first()
 	p.connect(t, 0, echo("second"))
 	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
@@ -177,8 +179,8 @@ func TestStrangersAreRefused(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
 	defer cancel()
 	Serve(ctx, p.hub.Addr().String(), p.key.PubKey(), stranger, handler, quiet)
-	if n := p.hub.Connected(); n != 0 {
-		t.Errorf("the hub holds %d connections of unknown keys", n)
+	if p.hub.peer(0) != nil {
+		t.Error("the hub holds a connection of an unknown key")
 	}
 	// The guardian pins the coordinator's key: another one fails the handshake.
 	err := serveOnce(t.Context(), p.hub.Addr().String(), stranger.PubKey(), p.guardians[0], handler, usualLimits)
@@ -204,7 +206,7 @@ func TestGarbageOnTheWire(t *testing.T) {
 		conn.Write(junk)
 	}
 	p.connect(t, 0, echo("g0"))
-	p.wait(t, 1)
+	p.wait(t, 0)
 	if got, err := p.ask(t.Context(), 0, []byte("x")); got != "200 g0:x" {
 		t.Errorf("beside garbage: %q, %v", got, err)
 	}
@@ -215,7 +217,7 @@ func TestGarbageOnTheWire(t *testing.T) {
 func TestLimits(t *testing.T) {
 	p := newPair(t, 1)
 	p.connect(t, 0, echo("g0"))
-	p.wait(t, 1)
+	p.wait(t, 0)
 	got, err := p.ask(t.Context(), 0, make([]byte, 1<<20))
 	if err == nil && !strings.HasPrefix(got, "413") {
 		t.Errorf("a megabyte was answered with %.40q", got)
@@ -231,8 +233,28 @@ func TestWaitNamesWhoIsMissing(t *testing.T) {
 	p.wait(t, 1)
 	ctx, cancel := context.WithTimeout(t.Context(), 50*time.Millisecond)
 	defer cancel()
-	err := p.hub.Wait(ctx, 2)
+	err := p.hub.Wait(ctx, 0, 1)
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "[0]") {
 		t.Errorf("waiting in vain says %v, want that 0 is missing", err)
+	}
+}
+
+// Guardians that come later are let in without a word of those who are there.
+func TestAdmit(t *testing.T) {
+	p := newPair(t, 1)
+	p.connect(t, 0, echo("g0"))
+	p.wait(t, 0)
+	late := newKey(t)
+	p.guardians = append(p.guardians, late)
+	places := p.hub.Admit([]*btcec.PublicKey{late.PubKey(), p.guardians[0].PubKey()})
+	if !slices.Equal(places, []int{1, 0}) {
+		t.Fatalf("the new guardian and the old one have the places %v", places)
+	}
+	p.connect(t, 1, echo("g1"))
+	p.wait(t, 0, 1)
+	for i, want := range []string{"200 g0:", "200 g1:"} {
+		if got, err := p.ask(t.Context(), i, []byte("x")); err != nil || !strings.HasPrefix(got, want) {
+			t.Errorf("place %d answers %q, %v; want %s", i, got, err, want)
+		}
 	}
 }

@@ -14,13 +14,13 @@ import (
 	"github.com/daobank/daobank/taproot/frost"
 )
 
-// Found makes the group's key with all guardians of a founding document, or
-// finishes what an earlier call began. The group it returns may be funded: every
-// guardian has acknowledged that it can recover its share.
+// Found makes the group's key with all guardians of a document, or finishes what
+// an earlier call began. It returns the proof of it: the group may be funded, for
+// every guardian has acknowledged that it can recover its share.
 //
 // Errors name the guardian that failed; a *chilldkg.FaultyParticipantError is
 // certain blame. Found may be called again.
-func Found(ctx context.Context, f *guardian.Founding, remotes []*Remote, log *slog.Logger) (*frost.Group, error) {
+func Found(ctx context.Context, f *guardian.Founding, remotes []*Remote, log *slog.Logger) (*guardian.KeyProof, error) {
 	c := &ceremony{founding: f, remotes: remotes}
 	data, err := c.finished(ctx)
 	if err != nil {
@@ -38,7 +38,7 @@ func Found(ctx context.Context, f *guardian.Founding, remotes []*Remote, log *sl
 	if err != nil {
 		return nil, err
 	}
-	return collect(result, acks)
+	return c.collect(result.RecoveryData, acks)
 }
 
 // A ceremony asks all guardians the same thing, step by step.
@@ -55,7 +55,7 @@ func (c *ceremony) all(ctx context.Context, step string, message func(frost.ID) 
 	for i, r := range c.remotes {
 		group.Go(func() error {
 			var out keygenMessage
-			in := keygenMessage{Founding: hash, Message: message(r.id)}
+			in := keygenMessage{Document: hash, Message: message(r.id)}
 			if err := r.ask(ctx, http.MethodPost, "/keygen/"+step, in, &out); err != nil {
 				return fmt.Errorf("key generation, %s, guardian %d: %w", step, r.id, err)
 			}
@@ -74,14 +74,15 @@ func (c *ceremony) finished(ctx context.Context) ([]byte, error) {
 		if err != nil {
 			return nil, fmt.Errorf("status of guardian %d: %w", r.id, err)
 		}
-		if s.Founding != c.founding.Hash() {
-			return nil, fmt.Errorf("guardian %d has agreed to another founding document (%s)", r.id, s.Founding)
+		d := s.Document(c.founding.Hash())
+		if d == nil {
+			return nil, fmt.Errorf("guardian %d has not agreed to the document %s", r.id, c.founding.Hash())
 		}
-		if s.Finished {
-			if err := c.check(s.Recovery); err != nil {
+		if d.Finished {
+			if err := c.check(d.Recovery); err != nil {
 				return nil, fmt.Errorf("guardian %d says that it has finished, and shows no key generation of this founding: %w", r.id, err)
 			}
-			return s.Recovery, nil
+			return d.Recovery, nil
 		}
 	}
 	return nil, nil
@@ -106,16 +107,12 @@ func (c *ceremony) check(data []byte) error {
 
 // handOn gives a finished run to all guardians and collects what they
 // acknowledge.
-func (c *ceremony) handOn(ctx context.Context, data []byte) (*frost.Group, error) {
-	result, err := chilldkg.RecoverCoordinator(data)
-	if err != nil {
-		return nil, err
-	}
+func (c *ceremony) handOn(ctx context.Context, data []byte) (*guardian.KeyProof, error) {
 	acks, err := c.all(ctx, "adopt", func(frost.ID) []byte { return data })
 	if err != nil {
 		return nil, err
 	}
-	return collect(result, acks)
+	return c.collect(data, acks)
 }
 
 // run is ChillDKG's coordinator up to the certificate.
@@ -147,7 +144,7 @@ func (c *ceremony) investigate(ctx context.Context, first [][]byte, cause error)
 	}
 	for i, r := range c.remotes {
 		var out keygenMessage
-		in := keygenMessage{Founding: c.founding.Hash(), Message: messages[i]}
+		in := keygenMessage{Document: c.founding.Hash(), Message: messages[i]}
 		if err := r.ask(ctx, http.MethodPost, "/keygen/investigate", in, &out); err != nil {
 			cause = errors.Join(cause, fmt.Errorf("guardian %d finds: %w", r.id, err))
 		}
@@ -155,16 +152,11 @@ func (c *ceremony) investigate(ctx context.Context, first [][]byte, cause error)
 	return cause
 }
 
-// collect gives the group out once every guardian has acknowledged.
-func collect(result *chilldkg.Result, acks [][]byte) (*frost.Group, error) {
-	a, err := chilldkg.NewAcknowledgements(result)
-	if err != nil {
+// collect gives the proof out once every guardian has acknowledged.
+func (c *ceremony) collect(data []byte, acks [][]byte) (*guardian.KeyProof, error) {
+	proof := &guardian.KeyProof{Recovery: data, Acks: acks}
+	if _, err := proof.Group(c.founding); err != nil {
 		return nil, err
 	}
-	for i, ack := range acks {
-		if err := a.Add(frost.ID(i), ack); err != nil {
-			return nil, err
-		}
-	}
-	return a.Group()
+	return proof, nil
 }

@@ -28,28 +28,32 @@ import (
 // disk is what a guardian has stored; it survives a restart.
 type disk struct {
 	mu   sync.Mutex
-	data []byte
+	data map[ledger.Hash][]byte // by document
 	full bool
 }
 
 var errFull = errors.New("no space left")
 
-func (d *disk) Recovery() ([]byte, error) {
+func (d *disk) Recovery(f *guardian.Founding) ([]byte, error) {
 	d.mu.Lock()
 	defer d.mu.Unlock()
-	if d.data == nil {
+	data := d.data[f.Hash()]
+	if data == nil {
 		return nil, keep.ErrNotFounded
 	}
-	return d.data, nil
+	return data, nil
 }
 
-func (d *disk) SaveRecovery(data []byte) error {
+func (d *disk) SaveRecovery(f *guardian.Founding, data []byte) error {
 	d.mu.Lock()
 	defer d.mu.Unlock()
 	if d.full {
 		return errFull
 	}
-	d.data = data
+	if d.data == nil {
+		d.data = make(map[ledger.Hash][]byte)
+	}
+	d.data[f.Hash()] = data
 	return nil
 }
 
@@ -127,20 +131,28 @@ func (c *council) remotes() (list []*Remote) {
 }
 
 func (c *council) found() (*frost.Group, error) {
-	return Found(c.t.Context(), c.founding, c.remotes(), slog.New(slog.DiscardHandler))
+	proof, err := Found(c.t.Context(), c.founding, c.remotes(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		return nil, err
+	}
+	return proof.Group(c.founding)
 }
+
+// result is what a guardian has of the founding's key generation, or nil.
+func (g *Guardian) result(f *guardian.Founding) *chilldkg.Result { return g.document(f.Hash()).result }
 
 // expectSame checks that every guardian holds a share of this group.
 func (c *council) expectSame(group *frost.Group) {
 	c.t.Helper()
 	for i, end := range c.ends {
-		if end.result == nil {
+		own := end.result(c.founding)
+		if own == nil {
 			c.t.Fatalf("guardian %d holds no share", i)
 		}
-		if end.result.Group.Key() != group.Key() || end.result.Share.ID() != frost.ID(i) {
-			c.t.Errorf("guardian %d holds share %d of the key %s, the coordinator says %s", i, end.result.Share.ID(), end.result.Group.Key(), group.Key())
+		if own.Group.Key() != group.Key() || own.Share.ID() != frost.ID(i) {
+			c.t.Errorf("guardian %d holds share %d of the key %s, the coordinator says %s", i, own.Share.ID(), own.Group.Key(), group.Key())
 		}
-		if public, _ := group.PublicShare(frost.ID(i)); public != end.result.Share.Public() {
+		if public, _ := group.PublicShare(frost.ID(i)); public != own.Share.Public() {
 			c.t.Errorf("guardian %d: its share is not the group's", i)
 		}
 	}
@@ -249,7 +261,7 @@ func TestFoundRefuses(t *testing.T) {
 				c.t.Fatal(err)
 			}
 			c.ends[1] = end
-		}, "guardian 1 has agreed to another founding document"},
+		}, "guardian 1 has not agreed to the document"},
 		{"rubbish in step one", spoil("/keygen/begin", func(m *keygenMessage) { clear(m.Message) }), "nonce"},
 		{"too short in step one", spoil("/keygen/begin", func(m *keygenMessage) { m.Message = m.Message[1:] }), "1"},
 		{"a wrong share in step one", spoil("/keygen/begin", func(m *keygenMessage) { m.Message[len(m.Message)-1] ^= 1 }), "1"},
@@ -259,7 +271,7 @@ func TestFoundRefuses(t *testing.T) {
 			c.intercept = func(id int, at string, answer func() *http.Response) (*http.Response, error) {
 				response := answer()
 				if id == 1 && at == "/status" {
-					raw, err := json.Marshal(Status{Founding: c.founding.Hash(), Finished: true, Recovery: []byte("rubbish")})
+					raw, err := json.Marshal(Status{Documents: []DocumentStatus{{Hash: c.founding.Hash(), Finished: true, Recovery: []byte("rubbish")}}})
 					response.Body = io.NopCloser(strings.NewReader(string(raw)))
 					return response, err
 				}
@@ -299,10 +311,49 @@ func TestAdoptRefusesOthersData(t *testing.T) {
 	if _, err := Found(t.Context(), &other, c.remotes(), slog.New(slog.DiscardHandler)); err != nil {
 		t.Fatal(err)
 	}
-	data := c.ends[0].result.RecoveryData
-	if _, err := ends[0].adopt(data); err == nil || ends[0].result != nil {
+	data := c.ends[0].result(&other).RecoveryData
+	if _, err := ends[0].adopt(ends[0].document(c.founding.Hash()), data); !errors.Is(err, errOtherGroup) || ends[0].result(c.founding) != nil {
 		t.Errorf("the data of a 3-of-3 group was taken for a 2-of-3 one: %v", err)
 	}
+}
+
+// TestAdoptRefusesAnOldKey: a succession of the same guardians is not done with the
+// key that they have.
+func TestAdoptRefusesAnOldKey(t *testing.T) {
+	c := newCouncil(t, 2, 3)
+	group, err := c.found()
+	if err != nil {
+		t.Fatal(err)
+	}
+	next := c.succession(group.Key())
+	for _, end := range c.ends {
+		if err := end.Agree(next); err != nil {
+			t.Fatal(err)
+		}
+	}
+	old := c.ends[0].result(c.founding).RecoveryData
+	if _, err := c.ends[1].adopt(c.ends[1].document(next.Hash()), old); !errors.Is(err, errOldKey) {
+		t.Errorf("the old key was adopted for the succession: %v", err)
+	}
+	proof, err := Found(t.Context(), next, c.remotes(), slog.New(slog.DiscardHandler))
+	if err != nil {
+		t.Fatal(err)
+	}
+	if made, err := proof.Group(next); err != nil || made.Key() == group.Key() {
+		t.Errorf("the succession made the key %v, %v", made, err)
+	}
+}
+
+// succession is the document of the next guardians, who are the same.
+func (c *council) succession(founded frost.PublicKey) *guardian.Founding {
+	c.t.Helper()
+	next := *c.founding
+	policy := c.founding.Policy(founded)
+	next.Generation, next.Founded = 1, &policy
+	if err := next.Validate(); err != nil {
+		c.t.Fatal(err)
+	}
+	return &next
 }
 
 // TestSigningNeedsAShare: before the key is made a guardian refuses to sign.
@@ -337,7 +388,7 @@ type unreadable struct{ disk }
 
 var errUnreadable = errors.New("input/output error")
 
-func (*unreadable) Recovery() ([]byte, error) { return nil, errUnreadable }
+func (*unreadable) Recovery(*guardian.Founding) ([]byte, error) { return nil, errUnreadable }
 
 // TestUnreadableShare: a guardian that cannot read whether it holds a share does
 // not start as one that holds none.

@@ -6,57 +6,119 @@ import (
 	"errors"
 	"fmt"
 	"net/http"
+	"slices"
 	"sync"
 
 	"github.com/daobank/daobank/guardian"
 	"github.com/daobank/daobank/guardian/keep"
+	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/taproot/chilldkg"
 	"github.com/daobank/daobank/taproot/roast"
 )
 
-// Keeper keeps what a guardian must not lose. keep.Keep is one. Recovery's error
-// wraps keep.ErrNotFounded when nothing was saved yet.
+// Keeper keeps what a guardian must not lose: the recovery data of the key
+// generation of each document. keep.Keep is one. Recovery's error wraps
+// keep.ErrNotFounded when nothing was saved yet.
 type Keeper interface {
-	Recovery() ([]byte, error)
-	SaveRecovery(data []byte) error
+	Recovery(f *guardian.Founding) ([]byte, error)
+	SaveRecovery(f *guardian.Founding, data []byte) error
 }
 
 // Guardian answers the coordinator: key generation first, and signing once
 // there is a share. It is safe for concurrent use.
 type Guardian struct {
-	founding *guardian.Founding
-	host     *chilldkg.HostKey
-	keeper   Keeper
-	finished chan *chilldkg.Result // gets the result once
+	host   *chilldkg.HostKey
+	keeper Keeper
+	bank   ledger.BankID
+	made   chan *chilldkg.Result // gets each result once
 
-	mu          sync.Mutex
+	mu        sync.Mutex
+	documents []*document        // that its owner agreed to, in that order
+	signer    *guardian.Guardian // nil until Serve
+}
+
+// A document is one that the guardian's owner agreed to, and its key generation.
+type document struct {
+	*guardian.Founding
+	hash ledger.Hash
+	in   bool // the guardian is one of those who make the key
+
 	participant *chilldkg.Participant
 	unknown     *chilldkg.UnknownFaultyError
 	result      *chilldkg.Result
-	signer      *guardian.Guardian // nil until Serve
 }
 
-// NewGuardian makes the guardian's end for the document that its owner agreed
-// to. A key generation that is finished already is recovered from the keeper.
+// documentsMax is how many documents a guardian can agree to while it runs.
+const documentsMax = 16
+
+// NewGuardian makes the guardian's end for the document that its owner agreed to
+// first. A key generation that is finished already is recovered from the keeper.
 func NewGuardian(f *guardian.Founding, host *chilldkg.HostKey, keeper Keeper) (*Guardian, error) {
-	g := &Guardian{founding: f, host: host, keeper: keeper, finished: make(chan *chilldkg.Result, 1)}
 	if _, ok := f.Params().ID(host.Public()); !ok {
 		return nil, errors.New("this guardian is not in the founding document: compare its public key with the list")
 	}
-	data, err := keeper.Recovery()
-	switch {
-	case errors.Is(err, keep.ErrNotFounded):
-		return g, nil
-	case err != nil:
-		// It may hold a share: no other key generation must begin.
-		return nil, fmt.Errorf("read the recovery data: %w", err)
+	charter, err := f.Charter()
+	if err != nil {
+		return nil, err
 	}
-	return g, g.recover(data)
+	g := &Guardian{host: host, keeper: keeper, bank: charter.ID(), made: make(chan *chilldkg.Result, documentsMax)}
+	if err := g.Agree(f); err != nil {
+		return nil, err
+	}
+	return g, nil
+}
+
+// Agree takes one more document to which the guardian's owner has agreed, and which
+// has been kept: of its key generation the guardian is part when it is named, and
+// to its guardians it hands the vault over when it is a succession.
+func (g *Guardian) Agree(f *guardian.Founding) error {
+	g.mu.Lock()
+	defer g.mu.Unlock()
+	if d := g.document(f.Hash()); d == nil {
+		if err := g.add(f); err != nil {
+			return err
+		}
+	}
+	if g.signer != nil && len(g.documents) > 1 {
+		g.signer.Agree(f)
+	}
+	return nil
+}
+
+func (g *Guardian) add(f *guardian.Founding) error {
+	if len(g.documents) == documentsMax {
+		return fmt.Errorf("%d documents were agreed to since this process began: start it again", documentsMax)
+	}
+	d := &document{Founding: f, hash: f.Hash()}
+	if _, d.in = f.Params().ID(g.host.Public()); d.in {
+		data, err := g.keeper.Recovery(f)
+		switch {
+		case errors.Is(err, keep.ErrNotFounded):
+		case err != nil:
+			// It may hold a share: no other key generation must begin.
+			return fmt.Errorf("read the recovery data: %w", err)
+		default:
+			if err := g.recover(d, data); err != nil {
+				return err
+			}
+		}
+	}
+	g.documents = append(g.documents, d)
+	return nil
+}
+
+// document is one that was agreed to, or nil.
+func (g *Guardian) document(hash ledger.Hash) *document {
+	i := slices.IndexFunc(g.documents, func(d *document) bool { return d.hash == hash })
+	if i < 0 {
+		return nil
+	}
+	return g.documents[i]
 }
 
 // recover takes the result of a finished run from its recovery data. The data
-// may come from anybody: it must be of this founding's parameters.
-func (g *Guardian) recover(data []byte) error {
+// may come from anybody: it must be of the document's parameters.
+func (g *Guardian) recover(d *document, data []byte) error {
 	result, err := chilldkg.Recover(g.host, data)
 	if err != nil {
 		return err
@@ -65,30 +127,42 @@ func (g *Guardian) recover(data []byte) error {
 	if err != nil {
 		return err
 	}
-	if want, err := g.founding.Params().Hash(); err != nil || got != want {
+	if want, err := d.Params().Hash(); err != nil || got != want {
 		return errOtherGroup
 	}
-	g.finish(result)
+	for _, other := range g.documents {
+		if other.result != nil && other.result.Group.Key() == result.Group.Key() {
+			return errOldKey
+		}
+	}
+	g.finish(d, result)
 	return nil
 }
 
-var errOtherGroup = errors.New("the recovery data is of another group than the founding document's")
+var (
+	errOtherGroup = errors.New("the recovery data is of another group than the document's")
+	errOldKey     = errors.New("the recovery data is of a key that was made for another document")
+)
 
-func (g *Guardian) finish(result *chilldkg.Result) {
-	if g.result == nil {
-		g.result = result
-		g.finished <- result
+func (g *Guardian) finish(d *document, result *chilldkg.Result) {
+	if d.result == nil {
+		d.result = result
+		g.made <- result // has room for one of each document
 	}
 }
 
-// Finished gives the result of the key generation once there is one.
-func (g *Guardian) Finished() <-chan *chilldkg.Result { return g.finished }
+// Made gives the result of each key generation once: those that were finished
+// before, and new ones as they end.
+func (g *Guardian) Made() <-chan *chilldkg.Result { return g.made }
 
 // Serve lets a guardian sign from now on.
 func (g *Guardian) Serve(signer *guardian.Guardian) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
 	g.signer = signer
+	if n := len(g.documents); n > 1 {
+		signer.Agree(g.documents[n-1].Founding)
+	}
 }
 
 // Handler answers the coordinator's requests.
@@ -130,9 +204,13 @@ type nothing struct{}
 func (g *Guardian) status(context.Context, *nothing) (*Status, error) {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	s := &Status{Founding: g.founding.Hash(), Finished: g.result != nil}
-	if g.result != nil {
-		s.Recovery = g.result.RecoveryData
+	s := &Status{}
+	for _, d := range g.documents {
+		of := DocumentStatus{Hash: d.hash, Generation: d.Generation, Finished: d.result != nil}
+		if d.result != nil {
+			of.Recovery = d.result.RecoveryData
+		}
+		s.Documents = append(s.Documents, of)
 	}
 	if g.signer == nil {
 		return s, nil
@@ -145,26 +223,25 @@ func (g *Guardian) status(context.Context, *nothing) (*Status, error) {
 	if batch == 0 {
 		return s, nil
 	}
-	charter, err := g.founding.Charter()
-	if err != nil {
-		return nil, err
-	}
-	a, err := guardian.Attest(charter.ID(), g.signer.ID(), batch, head, g.host)
+	a, err := guardian.Attest(g.bank, batch, head, g.host)
 	s.Attestation = &a
 	return s, err
 }
 
-// keygen checks that a step is of the founding that was agreed to.
-func (g *Guardian) keygen(step func([]byte) ([]byte, error)) func(context.Context, *keygenMessage) (*keygenMessage, error) {
+// keygen finds the document of a step.
+func (g *Guardian) keygen(step func(*document, []byte) ([]byte, error)) func(context.Context, *keygenMessage) (*keygenMessage, error) {
 	return func(_ context.Context, in *keygenMessage) (*keygenMessage, error) {
 		g.mu.Lock()
 		defer g.mu.Unlock()
-		own := g.founding.Hash()
-		if in.Founding != own {
-			return nil, fmt.Errorf("this guardian agreed to the founding document %s, not %s", own, in.Founding)
+		d := g.document(in.Document)
+		switch {
+		case d == nil:
+			return nil, fmt.Errorf("this guardian has not agreed to the document %s", in.Document)
+		case !d.in:
+			return nil, fmt.Errorf("this guardian is not one of those whom the document %s names", in.Document)
 		}
-		out, err := step(in.Message)
-		return &keygenMessage{Founding: own, Message: out}, err
+		out, err := step(d, in.Message)
+		return &keygenMessage{Document: d.hash, Message: out}, err
 	}
 }
 
@@ -172,69 +249,69 @@ var errFinished = errors.New("this guardian has finished its key generation: han
 
 // begin starts a run, and gives up the one before: only a run that reached its
 // certificate at somebody counts, and that one is handed on by adopt.
-func (g *Guardian) begin([]byte) ([]byte, error) {
-	if g.result != nil {
+func (g *Guardian) begin(d *document, _ []byte) ([]byte, error) {
+	if d.result != nil {
 		return nil, errFinished
 	}
-	if g.participant != nil {
-		g.participant.Wipe()
+	if d.participant != nil {
+		d.participant.Wipe()
 	}
-	participant, message, err := chilldkg.NewParticipant(g.host, g.founding.Params(), nil)
-	g.participant, g.unknown = participant, nil
+	participant, message, err := chilldkg.NewParticipant(g.host, d.Params(), nil)
+	d.participant, d.unknown = participant, nil
 	return message, err
 }
 
 var errNotBegun = errors.New("no key generation is under way: begin one")
 
-func (g *Guardian) step2(message []byte) ([]byte, error) {
-	if g.participant == nil {
+func (g *Guardian) step2(d *document, message []byte) ([]byte, error) {
+	if d.participant == nil {
 		return nil, errNotBegun
 	}
-	out, err := g.participant.Step2(g.host, message, nil)
-	if errors.As(err, &g.unknown) {
+	out, err := d.participant.Step2(g.host, message, nil)
+	if errors.As(err, &d.unknown) {
 		return nil, &unknownFaulty{message: err.Error()}
 	}
 	return out, err
 }
 
 // investigate names who is to blame for a wrong sum of shares.
-func (g *Guardian) investigate(message []byte) ([]byte, error) {
-	if g.unknown == nil {
+func (g *Guardian) investigate(d *document, message []byte) ([]byte, error) {
+	if d.unknown == nil {
 		return nil, errors.New("there is nothing to investigate")
 	}
-	return nil, g.unknown.Investigate(message)
+	return nil, d.unknown.Investigate(message)
 }
 
-func (g *Guardian) finalize(certificate []byte) ([]byte, error) {
-	if g.participant == nil {
+func (g *Guardian) finalize(d *document, certificate []byte) ([]byte, error) {
+	if d.participant == nil {
 		return nil, errNotBegun
 	}
-	result, err := g.participant.Finalize(certificate)
+	result, err := d.participant.Finalize(certificate)
 	if err != nil {
 		return nil, err
 	}
-	return g.acknowledge(result)
+	return g.acknowledge(d, result)
 }
 
 // adopt takes the result of a run that another guardian has finished.
-func (g *Guardian) adopt(data []byte) ([]byte, error) {
-	if g.result == nil {
-		if err := g.recover(data); err != nil {
+func (g *Guardian) adopt(d *document, data []byte) ([]byte, error) {
+	if d.result == nil {
+		if err := g.recover(d, data); err != nil {
 			return nil, err
 		}
 	}
-	if string(g.result.RecoveryData) != string(data) {
+	if string(d.result.RecoveryData) != string(data) {
 		return nil, errors.New("this guardian has finished another run than this one")
 	}
-	return g.acknowledge(g.result)
+	return g.acknowledge(d, d.result)
 }
 
 // acknowledge says that the recovery data is on disk, once it is.
-func (g *Guardian) acknowledge(result *chilldkg.Result) ([]byte, error) {
-	if err := g.keeper.SaveRecovery(result.RecoveryData); err != nil {
+func (g *Guardian) acknowledge(d *document, result *chilldkg.Result) ([]byte, error) {
+	if err := g.keeper.SaveRecovery(d.Founding, result.RecoveryData); err != nil {
 		return nil, err
 	}
-	g.finish(result)
+	g.finish(d, result)
 	return result.Acknowledge(g.host, nil)
 }
 

@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"io"
 	"net/http"
+	"slices"
 
 	"github.com/daobank/daobank/guardian"
 	"github.com/daobank/daobank/ledger"
@@ -19,19 +20,36 @@ const bodyMax = 1 << 20
 
 // Status is where a guardian stands.
 type Status struct {
-	Founding ledger.Hash `json:"founding"` // of the document that it agreed to
-	Finished bool        `json:"finished"` // it holds a share
-	// Recovery is the recovery data of the key generation that it finished: what
-	// another guardian needs, besides its own host key, for its share.
-	Recovery []byte `json:"recovery,omitempty"`
+	// Documents are those that it agreed to, the last one in force.
+	Documents []DocumentStatus `json:"documents"`
 	// Attestation is for the last batch that it has replayed; nil before the first.
 	Attestation *guardian.Attestation `json:"attestation,omitempty"`
 	Halted      string                `json:"halted,omitempty"` // why it signs no more
 }
 
+// DocumentStatus is how far the key generation of a document is at a guardian.
+type DocumentStatus struct {
+	Hash       ledger.Hash `json:"hash"`
+	Generation uint32      `json:"generation"`
+	Finished   bool        `json:"finished"` // it holds a share
+	// Recovery is the recovery data of the key generation that it finished: what
+	// another guardian needs, besides its own host key, for its share.
+	Recovery []byte `json:"recovery,omitempty"`
+}
+
+// Document is what a status says of a document; nil when the guardian has not
+// agreed to it.
+func (s *Status) Document(hash ledger.Hash) *DocumentStatus {
+	i := slices.IndexFunc(s.Documents, func(d DocumentStatus) bool { return d.Hash == hash })
+	if i < 0 {
+		return nil
+	}
+	return &s.Documents[i]
+}
+
 // keygenMessage is one step of key generation in either direction.
 type keygenMessage struct {
-	Founding ledger.Hash `json:"founding"`
+	Document ledger.Hash `json:"document"`
 	Message  []byte      `json:"message"`
 }
 

@@ -11,6 +11,7 @@ import (
 	"time"
 
 	"github.com/daobank/daobank/guardian"
+	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/taproot/frost"
 	"github.com/daobank/daobank/taproot/roast"
 )
@@ -47,6 +48,13 @@ func (r *Remote) Sign(ctx context.Context, request roast.SignRequest) (roast.Ans
 	var out roast.Answer
 	err := r.ask(ctx, http.MethodPost, "/sign", request, &out)
 	return out, err
+}
+
+// Adopt hands the guardian the recovery data of a key generation in which it took
+// part, from which it computes its share.
+func (r *Remote) Adopt(ctx context.Context, document ledger.Hash, recovery []byte) error {
+	var out keygenMessage
+	return r.ask(ctx, http.MethodPost, "/keygen/adopt", keygenMessage{Document: document, Message: recovery}, &out)
 }
 
 // askLimit is what any answer may take. Who asks for signatures sets a nearer end.

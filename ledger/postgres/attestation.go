@@ -13,8 +13,8 @@ import (
 // Attestation is a guardian's signature for what it has replayed, as it is
 // stored. Package guardian makes it and verifies it; the store does not.
 type Attestation struct {
-	Guardian  uint32 // its id in the founding document
-	Batch     uint64 // the last one that it has replayed
+	Guardian  [33]byte // its host key, compressed
+	Batch     uint64   // the last one that it has replayed
 	Head      ledger.Hash
 	Signature ledger.Signature
 }
@@ -29,12 +29,12 @@ func (s *Store) SaveAttestation(ctx context.Context, a Attestation) error {
 	// Not through the connections of writers: no batch waits for it.
 	_, err := s.reads.Exec(ctx, `insert into attestation (shard, guardian, batch, head, signature)
 		values ($1, $2, $3, $4, $5) on conflict do nothing`,
-		shard, int64(a.Guardian), int64(a.Batch), a.Head[:], a.Signature[:])
+		shard, a.Guardian[:], int64(a.Batch), a.Head[:], a.Signature[:])
 	if sqlState(err) == stateBroken {
 		err = fmt.Errorf("%w: %w", ErrHead, err)
 	}
 	if err != nil {
-		return fmt.Errorf("keep guardian %d's attestation of batch %d: %w", a.Guardian, a.Batch, err)
+		return fmt.Errorf("keep guardian %x's attestation of batch %d: %w", a.Guardian, a.Batch, err)
 	}
 	return nil
 }
@@ -47,23 +47,28 @@ const stateBroken = "DAO02"
 // the primary key, one probe for each guardian: the table grows with time, and
 // the answer does not.
 const attesting = `with recursive attesting(guardian) as (
-		select min(guardian) from attestation where shard = $1
+		(select guardian from attestation where shard = $1 order by guardian limit 1)
 		union all
-		select (select min(guardian) from attestation where shard = $1 and guardian > attesting.guardian)
+		select (select a.guardian from attestation a where a.shard = $1 and a.guardian > attesting.guardian order by a.guardian limit 1)
 		from attesting where attesting.guardian is not null)`
 
-// Attested returns the highest batch that at least threshold guardians have
-// attested, each by an attestation of that batch or of a later one; 0 for none.
-func (s *Store) Attested(ctx context.Context, threshold int) (uint64, error) {
+// Attested returns the highest batch that at least threshold of these guardians
+// have attested, each by an attestation of that batch or of a later one; 0 for
+// none.
+func (s *Store) Attested(ctx context.Context, threshold int, guardians [][33]byte) (uint64, error) {
 	if threshold < 1 {
 		return 0, fmt.Errorf("read what is attested: a threshold of %d guardians is none", threshold)
 	}
+	keys := make([][]byte, len(guardians))
+	for i := range guardians {
+		keys[i] = guardians[i][:]
+	}
 	var batch uint64
-	err := s.reads.QueryRow(ctx, attesting+`
-		select newest.batch from attesting cross join lateral (
+	err := s.reads.QueryRow(ctx, `
+		select newest.batch from unnest($2::bytea[]) as attesting(guardian) cross join lateral (
 			select max(batch) as batch from attestation where shard = $1 and guardian = attesting.guardian) newest
-		where attesting.guardian is not null
-		order by newest.batch desc offset $2 limit 1`, shard, threshold-1).Scan(&batch)
+		where newest.batch is not null
+		order by newest.batch desc offset $3 limit 1`, shard, keys, threshold-1).Scan(&batch)
 	if errors.Is(err, pgx.ErrNoRows) {
 		return 0, nil
 	}
@@ -86,8 +91,9 @@ func (s *Store) AttestationsOf(ctx context.Context, batch uint64) ([]Attestation
 		return nil, fmt.Errorf("read the attestations of batch %d: %w", batch, err)
 	}
 	list, err := pgx.CollectRows(rows, func(row pgx.CollectableRow) (a Attestation, err error) {
-		var head, signature []byte
-		err = row.Scan(&a.Guardian, &a.Batch, &head, &signature)
+		var host, head, signature []byte
+		err = row.Scan(&host, &a.Batch, &head, &signature)
+		copy(a.Guardian[:], host)
 		copy(a.Head[:], head)
 		copy(a.Signature[:], signature)
 		return a, err

@@ -23,8 +23,11 @@ func (b *bank) heads() []ledger.Hash {
 // attested is an attestation whose signature names who made it. The store does
 // not verify one: package guardian does.
 func attested(guardian uint32, batch uint64, head ledger.Hash) postgres.Attestation {
-	return postgres.Attestation{Guardian: guardian, Batch: batch, Head: head, Signature: ledger.Signature{byte(guardian), byte(batch)}}
+	return postgres.Attestation{Guardian: host(guardian), Batch: batch, Head: head, Signature: ledger.Signature{byte(guardian), byte(batch)}}
 }
+
+// host is a guardian's host key.
+func host(guardian uint32) [33]byte { return [33]byte{2, 32: byte(guardian)} }
 
 // A batch is attested as soon as enough guardians have replayed it, whichever
 // they are and however far each of them is ahead.
@@ -44,10 +47,14 @@ func TestAttested(t *testing.T) {
 		{2, 3, [4]uint64{3, 3, 2, 0}},
 		{4, 1, [4]uint64{3, 3, 2, 0}}, // one that comes late takes nothing back
 	}
+	var hosts [][33]byte
+	for id := range uint32(5) {
+		hosts = append(hosts, host(id))
+	}
 	check := func(want [4]uint64) {
 		t.Helper()
 		for i, want := range want {
-			if got, err := b.store.Attested(t.Context(), i+1); err != nil || got != want {
+			if got, err := b.store.Attested(t.Context(), i+1, hosts); err != nil || got != want {
 				t.Errorf("%d guardians attest batch %d, want %d (%v)", i+1, got, want, err)
 			}
 		}
@@ -59,7 +66,10 @@ func TestAttested(t *testing.T) {
 		}
 		check(s.want)
 	}
-	if _, err := b.store.Attested(t.Context(), 0); err == nil {
+	if got, err := b.store.Attested(t.Context(), 1, [][33]byte{host(1), host(3)}); err != nil || got != 0 {
+		t.Errorf("guardians of another group attest batch %d, %v", got, err)
+	}
+	if _, err := b.store.Attested(t.Context(), 0, hosts); err == nil {
 		t.Error("no guardian attests everything")
 	}
 }
@@ -98,7 +108,7 @@ func TestAttestationOfAnotherHistory(t *testing.T) {
 			t.Errorf("%s: %v, want ErrHead", name, err)
 		}
 	}
-	if got, err := b.store.Attested(t.Context(), 1); err != nil || got != 0 {
+	if got, err := b.store.Attested(t.Context(), 1, [][33]byte{host(0)}); err != nil || got != 0 {
 		t.Errorf("attested is batch %d, %v", got, err)
 	}
 }
@@ -116,12 +126,12 @@ func TestDatabaseRefusesAttestations(t *testing.T) {
 		sql  string
 		want string // SQLSTATE; "" when it is accepted
 	}{
-		{"nothing, when the head is the batch's", columns + `1, number, hash, sha512('x') from batch where number = 2`, ""},
-		{"a head that is not the batch's", columns + `1, number, previous, sha512('x') from batch where number = 2`, broken},
-		{"a batch that is not in the journal", columns + `1, number + 1, hash, sha512('x') from batch where number = 3`, broken},
-		{"a short signature", columns + `1, number, hash, sha256('x') from batch where number = 2`, check},
-		{"a guardian below zero", columns + `-1, number, hash, sha512('x') from batch where number = 2`, check},
-		{"a second signature for one batch", columns + `0, number, hash, sha512('x') from batch where number = 1`, unique},
+		{"nothing, when the head is the batch's", columns + `'\x020000000000000000000000000000000000000000000000000000000000000001', number, hash, sha512('x') from batch where number = 2`, ""},
+		{"a head that is not the batch's", columns + `'\x020000000000000000000000000000000000000000000000000000000000000001', number, previous, sha512('x') from batch where number = 2`, broken},
+		{"a batch that is not in the journal", columns + `'\x020000000000000000000000000000000000000000000000000000000000000001', number + 1, hash, sha512('x') from batch where number = 3`, broken},
+		{"a short signature", columns + `'\x020000000000000000000000000000000000000000000000000000000000000001', number, hash, sha256('x') from batch where number = 2`, check},
+		{"a guardian that is no key", columns + `'\x02', number, hash, sha512('x') from batch where number = 2`, check},
+		{"a second signature for one batch", columns + `'\x020000000000000000000000000000000000000000000000000000000000000000', number, hash, sha512('x') from batch where number = 1`, unique},
 		{"an attestation changed", `update attestation set signature = sha512('x')`, history},
 		{"an attestation deleted", `delete from attestation`, history},
 		{"attestations truncated", `truncate attestation`, history},

@@ -82,8 +82,11 @@ func (v *Vaults) Check(e *ledger.Rekey) error {
 
 // Follow adds the keys that the books have taken since. Error: *RekeyError, and
 // the keys before it are added.
-func (v *Vaults) Follow(books *ledger.State) error {
-	rekeys := books.Rekeys()
+func (v *Vaults) Follow(books *ledger.State) error { return v.Extend(books.Rekeys()) }
+
+// Extend adds those of these keys that are new; the first is generation 1. Error:
+// *RekeyError, and the keys before it are added.
+func (v *Vaults) Extend(rekeys []ledger.Rekey) error {
 	for n := len(v.All()) - 1; n < len(rekeys); n++ {
 		vault, err := v.next(&rekeys[n])
 		if err != nil {
@@ -125,6 +128,12 @@ func (v *Vaults) next(e *ledger.Rekey) (*taproot.Vault, error) {
 		return nil, bad(fmt.Sprintf("it is for %s, the vault is on %s", policy.Network, old.Network), nil)
 	case policy.Scheme != taproot.FROST:
 		return nil, bad(fmt.Sprintf("its scheme is %s, settlements are signed with FROST", policy.Scheme), nil)
+	}
+	for generation, vault := range v.All() {
+		// Who holds shares of that key would hold the vault again.
+		if vault.Policy().GroupKey.XOnly() == policy.GroupKey.XOnly() {
+			return nil, bad(fmt.Sprintf("it is the key of generation %d again", generation), nil)
+		}
 	}
 	vault, err := taproot.NewVault(policy)
 	if err != nil {

@@ -40,6 +40,10 @@ func TestVaultsRefuseAKey(t *testing.T) {
 		{"signed, not a policy", func(b *audittest.Bank, e *ledger.Rekey) { e.Policy = []byte("{}"); b.SignRekey(e) }, "its policy cannot be used"},
 		{"signed, with a space", func(b *audittest.Bank, e *ledger.Rekey) { resigned(b, e, ",", ", ") }, "not in canonical form"},
 		{"signed, for mainnet", func(b *audittest.Bank, e *ledger.Rekey) { resigned(b, e, "regtest", "mainnet") }, "it is for mainnet, the vault is on regtest"},
+		{"signed, the old key again", func(b *audittest.Bank, e *ledger.Rekey) {
+			e.Policy, _ = netting.EncodePolicy(b.Vault.Policy())
+			b.SignRekey(e)
+		}, "it is the key of generation 0 again"},
 		{"signed, threshold above the guardians", func(b *audittest.Bank, e *ledger.Rekey) { resigned(b, e, `"threshold":2`, `"threshold":9`) }, "its policy cannot be used"},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
