@@ -70,5 +70,10 @@ func draw(rt *rapid.T, well, n int, others []behaviour) []behaviour {
 }
 
 func drawLatencies(rt *rapid.T, n int) []time.Duration {
-	return rapid.SliceOfN(rapid.SampledFrom([]time.Duration{0, 0, time.Millisecond, 5 * time.Millisecond, 300 * time.Millisecond}), n, n).Draw(rt, "latencies")
+	// Some are less than twice others, so that a session can end while a signer of
+	// it is in the middle of the next.
+	some := []time.Duration{0, 0, 1, 5, 6, 7, 9, 300, 400, 500}
+	return rapid.SliceOfN(rapid.Map(rapid.SampledFrom(some), func(d time.Duration) time.Duration {
+		return d * time.Millisecond
+	}), n, n).Draw(rt, "latencies")
 }

@@ -200,6 +200,21 @@ func TestLiarBehindASilentSignerSpoilsNothingMore(t *testing.T) {
 	})
 }
 
+// A session that ends badly leaves alone whoever is in a newer one by then: signer
+// 0 answers in the first, is awaited in the second, and the first is found wrong.
+func TestEndOfASessionLeavesNewerOnesAlone(t *testing.T) {
+	synctest.Test(t, func(t *testing.T) {
+		c := newCast(t, 2, 2, []behaviour{honest, wrongOne, honest})
+		for i, latency := range []time.Duration{60, 100, 110} {
+			c.actors[i].latency = latency * time.Millisecond
+		}
+		result, err := c.sign(roast.Options{}, time.Hour)
+		for _, complaint := range c.judge(result, err) {
+			t.Error(complaint)
+		}
+	})
+}
+
 // A session whose answers keep coming is left alone; a silent signer costs one
 // Stall and a dead one no time at all.
 func TestTimeThatFailuresCost(t *testing.T) {

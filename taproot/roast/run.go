@@ -301,10 +301,13 @@ func (r *run) finish(s *session) error {
 		r.signed, r.signatures = s, signatures
 	}
 	for _, id := range s.signers {
+		m := r.members[id]
 		if message, lied := culprits[id]; lied {
-			r.blameSignature(r.members[id], s, message)
+			r.blameSignature(m, s, message)
 		}
-		r.members[id].session = nil
+		if m.session == s { // else it is in a newer one already
+			m.session = nil
+		}
 	}
 	return nil
 }
