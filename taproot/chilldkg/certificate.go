@@ -1,6 +1,10 @@
 package chilldkg
 
-import "github.com/daobank/daobank/taproot/frost"
+import (
+	"github.com/daobank/daobank/taproot/frost"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
+)
 
 // A certificate is everyone's signature of the transcript. Who holds one knows
 // that all have the same transcript, and can convince any of them.
@@ -11,11 +15,11 @@ import "github.com/daobank/daobank/taproot/frost"
 func signedHeader(prefix string, id frost.ID) []byte {
 	b := make([]byte, 33, 37)
 	copy(b, prefix)
-	return append(b, uint32Bytes(uint32(id))...)
+	return append(b, curve.Uint32Bytes(uint32(id))...)
 }
 
 // certify signs the transcript as participant id. The error is ErrSelfCheck.
-func certify(host *scalar, id frost.ID, aux [32]byte, transcript []byte) (signature, error) {
+func certify(host *curve.Scalar, id frost.ID, aux [32]byte, transcript []byte) (signature, error) {
 	return bip340.sign(host, aux, signedHeader(prefixCertificate, id), transcript)
 }
 

@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/daobank/daobank/taproot/frost"
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // Coordinator relays and adds up. It holds no secret and needs no trust.
@@ -43,21 +44,19 @@ func NewCoordinator(params Params, messages [][]byte) (*Coordinator, []byte, err
 // add sums what can be summed: all but the constant terms, whose proofs the
 // participants have to verify, and the nonces.
 func (s *session) add(contributions []participantMessage1) coordinatorMessage1 {
-	m := coordinatorMessage1{sums: make([]point, s.t()-1), shares: make([]scalar, s.n())}
+	m := coordinatorMessage1{sums: make([]curve.Point, s.t()-1), shares: make([]curve.Scalar, s.n())}
 	for _, c := range contributions {
 		m.secrets = append(m.secrets, c.commitment[0])
 		m.proofs = append(m.proofs, c.proof)
 		m.nonces = append(m.nonces, c.nonce)
 		for k := range m.sums {
-			accumulate(&m.sums[k], &c.commitment[k+1])
+			curve.Accumulate(&m.sums[k], &c.commitment[k+1])
 		}
 		for i := range m.shares {
 			m.shares[i].Add(&c.shares[i])
 		}
 	}
-	for k := range m.sums {
-		m.sums[k] = affine(m.sums[k])
-	}
+	curve.NormalizeAll(m.sums)
 	return m
 }
 

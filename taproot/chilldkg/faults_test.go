@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/daobank/daobank/taproot/frost"
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // flip is message with one bit changed.
@@ -282,12 +283,12 @@ func TestRogueKeyFailsTheProof(t *testing.T) {
 	r.must(err)
 	m, err := s.decode1(r.pmsgs1[rogue])
 	r.must(err)
-	var target scalar
+	var target curve.Scalar
 	target.SetInt(7)
 	for i := range rogue {
 		honest, err := s.decode1(r.pmsgs1[i])
 		r.must(err)
-		m.commitment[0] = sum(mulBase(&target), negate(honest.commitment[0]))
+		m.commitment[0] = curve.Sum(curve.MulBase(&target), curve.Negate(honest.commitment[0]))
 	}
 	m.proof, err = possession.sign(&target, [32]byte{}, proofMessage(rogue))
 	r.must(err)
@@ -310,7 +311,7 @@ func TestCommitmentsThatCancelOut(t *testing.T) {
 	r.must(err)
 	m, err := s.decode1(r.pmsgs1[rogue])
 	r.must(err)
-	m.commitment[0] = negate(honest.commitment[0])
+	m.commitment[0] = curve.Negate(honest.commitment[0])
 	r.pmsgs1[rogue] = m.encode()
 	_, _, err = NewCoordinator(r.params, r.pmsgs1)
 	var faulty *FaultyParticipantError
@@ -319,11 +320,11 @@ func TestCommitmentsThatCancelOut(t *testing.T) {
 	}
 
 	// A share of infinity: f(2)·G for f = 2 − x.
-	var one, two scalar
+	var one, two curve.Scalar
 	one.SetInt(1)
 	two.SetInt(2)
-	c := commitment{mulBase(&two), negate(mulBase(&one))}
-	if p := c.publicShare(1); !isInfinity(&p) {
+	c := commitment{curve.MulBase(&two), curve.Negate(curve.MulBase(&one))}
+	if p := c.publicShare(1); !curve.IsInfinity(&p) {
 		t.Fatal("f(2) is not 0")
 	}
 	if _, err := c.info(3); !errors.Is(err, ErrDegenerate) {

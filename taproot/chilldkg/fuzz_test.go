@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"testing"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // Each receiver takes any bytes without a panic, and what it accepts has exactly
@@ -161,7 +163,7 @@ func FuzzHostPublicKey(f *testing.F) {
 		if err != nil {
 			return
 		}
-		if p, ok := parsePoint(key[:]); !ok || encodePoint(&p) != key {
+		if p, ok := curve.ParsePoint(key[:]); !ok || curve.EncodePoint(&p) != key {
 			t.Fatalf("%x has two encodings", b)
 		}
 		text, err := key.MarshalText()

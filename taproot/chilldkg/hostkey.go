@@ -4,11 +4,12 @@ import (
 	"encoding/hex"
 	"fmt"
 	"io"
-	"sync"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // HostPublicKey is a participant's long-term identity: a compressed point.
-type HostPublicKey [pointSize]byte
+type HostPublicKey [curve.PointSize]byte
 
 // HostKey is the secret of a participant's long-term identity. It authenticates
 // the participant, decrypts its shares, and with the recovery data of a run gives
@@ -18,15 +19,9 @@ type HostPublicKey [pointSize]byte
 // Never erase the stored key after Participant.Step2 has returned a message,
 // whatever follows (see the package).
 type HostKey struct {
-	_      noCopy
+	_      curve.NoCopy
 	public HostPublicKey
-	secret *hostSecret
-}
-
-type hostSecret struct {
-	mu    sync.RWMutex
-	value scalar
-	wiped bool
+	secret *curve.Secret
 }
 
 // GenerateHostKey makes a host key. random nil means crypto/rand. The error says
@@ -44,15 +39,14 @@ func GenerateHostKey(random io.Reader) (*HostKey, error) {
 // NewHostKey takes 32 stored bytes, which the caller then wipes. The error is a
 // *LengthError or ErrHostKeyRange.
 func NewHostKey(secret []byte) (*HostKey, error) {
-	if len(secret) != scalarSize {
-		return nil, &LengthError{What: "host key", Participant: Nobody, Got: len(secret), Want: scalarSize}
+	if len(secret) != curve.ScalarSize {
+		return nil, &LengthError{What: "host key", Participant: Nobody, Got: len(secret), Want: curve.ScalarSize}
 	}
-	value, ok := parseScalar(secret)
-	if !ok || value.IsZero() {
+	kept, public, ok := curve.NewSecret(secret)
+	if !ok {
 		return nil, ErrHostKeyRange
 	}
-	p := mulBase(&value)
-	return &HostKey{public: encodePoint(&p), secret: &hostSecret{value: value}}, nil
+	return &HostKey{public: curve.EncodePoint(&public), secret: kept}, nil
 }
 
 // Public is the public half, to be given to the other participants.
@@ -73,25 +67,20 @@ func (k *HostKey) Reveal() ([]byte, error) {
 // Wipe overwrites the secret in memory. It does not end the need for the stored
 // copy. Later use returns ErrHostKeyWiped.
 func (k *HostKey) Wipe() {
-	if k == nil || k.secret == nil {
-		return
+	if k != nil {
+		k.secret.Wipe()
 	}
-	k.secret.mu.Lock()
-	defer k.secret.mu.Unlock()
-	k.secret.value.Zero()
-	k.secret.wiped = true
 }
 
-func (k *HostKey) read() (scalar, error) {
-	if k == nil || k.secret == nil {
-		return scalar{}, ErrHostKeyWiped
+func (k *HostKey) read() (curve.Scalar, error) {
+	if k == nil {
+		return curve.Scalar{}, ErrHostKeyWiped
 	}
-	k.secret.mu.RLock()
-	defer k.secret.mu.RUnlock()
-	if k.secret.wiped {
-		return scalar{}, ErrHostKeyWiped
+	value, ok := k.secret.Read()
+	if !ok {
+		return curve.Scalar{}, ErrHostKeyWiped
 	}
-	return k.secret.value, nil
+	return value, nil
 }
 
 // Format prints the public key and never the secret, whatever the verb.
@@ -115,10 +104,10 @@ func (k *HostKey) MarshalText() ([]byte, error) { return nil, ErrSecret }
 // ParseHostPublicKey decodes a host public key. The error is a *LengthError or
 // wraps ErrHostKey.
 func ParseHostPublicKey(b []byte) (HostPublicKey, error) {
-	if len(b) != pointSize {
-		return HostPublicKey{}, &LengthError{What: "host public key", Participant: Nobody, Got: len(b), Want: pointSize}
+	if len(b) != curve.PointSize {
+		return HostPublicKey{}, &LengthError{What: "host public key", Participant: Nobody, Got: len(b), Want: curve.PointSize}
 	}
-	if _, ok := parsePoint(b); !ok {
+	if _, ok := curve.ParsePoint(b); !ok {
 		return HostPublicKey{}, fmt.Errorf("%w: the public key is not a point", ErrHostKey)
 	}
 	return HostPublicKey(b), nil
@@ -143,14 +132,7 @@ func (k *HostPublicKey) UnmarshalText(text []byte) error {
 	return nil
 }
 
-// noCopy lets go vet report copies of the types that embed it.
-type noCopy struct{}
-
-func (*noCopy) Lock()   {}
-func (*noCopy) Unlock() {}
-
 var (
 	_ fmt.Formatter  = (*HostKey)(nil)
 	_ fmt.GoStringer = (*HostKey)(nil)
-	_ sync.Locker    = (*noCopy)(nil)
 )

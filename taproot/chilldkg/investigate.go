@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/daobank/daobank/taproot/frost"
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // UnknownFaultyError is what Step2 returns when the sum of the shares that a
@@ -18,9 +19,9 @@ type evidence struct {
 	mu        sync.Mutex
 	wiped     bool
 	id        frost.ID
-	encrypted scalar   // sum of the shares that were sent
-	pads      []scalar // secret, one for each sender
-	public    point    // what the sum of the shares times G should be
+	encrypted curve.Scalar   // sum of the shares that were sent
+	pads      []curve.Scalar // secret, one for each sender
+	public    curve.Point    // what the sum of the shares times G should be
 }
 
 // Error says that Investigate would say more.
@@ -50,14 +51,14 @@ func (e *UnknownFaultyError) Investigate(message []byte) error {
 
 func (e *evidence) judge(message []byte) error {
 	n := len(e.pads)
-	if want := n * (scalarSize + pointSize); len(message) != want {
+	if want := n * (curve.ScalarSize + curve.PointSize); len(message) != want {
 		return &LengthError{What: "investigation message", Participant: Nobody, Got: len(message), Want: want}
 	}
 	m, err := decodeInvestigation(message, n)
 	if err != nil {
 		return &FaultyCoordinatorError{Err: err}
 	}
-	if total := sum(m.public...); !equal(&total, &e.public) {
+	if total := curve.Sum(m.public...); !curve.Equal(&total, &e.public) {
 		return &FaultyCoordinatorError{Err: ErrPublicSum}
 	}
 	if total := sumScalars(m.shares); !total.Equals(&e.encrypted) {
@@ -66,10 +67,10 @@ func (e *evidence) judge(message []byte) error {
 	for i := range m.shares {
 		share := e.pads[i]
 		share.Negate().Add(&m.shares[i])
-		public := mulBase(&share)
+		public := curve.MulBase(&share)
 		share.Zero()
 		switch {
-		case equal(&public, &m.public[i]):
+		case curve.Equal(&public, &m.public[i]):
 		case frost.ID(i) == e.id:
 			return &FaultyCoordinatorError{Err: ErrOwnShare}
 		default:

@@ -6,6 +6,7 @@ import (
 	"slices"
 
 	"github.com/daobank/daobank/taproot/frost"
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // Every decoder takes bytes of exactly the right length, which its caller has
@@ -15,8 +16,8 @@ import (
 type participantMessage1 struct {
 	commitment commitment // t
 	proof      signature  // of the constant term
-	nonce      [pointSize]byte
-	shares     []scalar // n, encrypted
+	nonce      [curve.PointSize]byte
+	shares     []curve.Scalar // n, encrypted
 }
 
 func (m *participantMessage1) encode() []byte {
@@ -32,7 +33,7 @@ func (s *session) decode1(b []byte) (m participantMessage1, err error) {
 	r := reader{rest: b}
 	m.commitment = r.points(s.t())
 	m.proof = signature(r.take(signatureSize))
-	m.nonce = [pointSize]byte(r.take(pointSize))
+	m.nonce = [curve.PointSize]byte(r.take(curve.PointSize))
 	m.shares = r.scalars(s.n())
 	return m, r.err
 }
@@ -69,11 +70,11 @@ func checkLengths(what string, messages [][]byte, n, size int) error {
 // coordinatorMessage1 is the sum of all contributions, as far as they can be
 // added before the proofs are verified.
 type coordinatorMessage1 struct {
-	secrets []point     // n constant terms
-	sums    []point     // t−1 sums of the other terms
-	proofs  []signature // n
-	nonces  [][pointSize]byte
-	shares  []scalar // n, encrypted, each the sum of n
+	secrets []curve.Point // n constant terms
+	sums    []curve.Point // t−1 sums of the other terms
+	proofs  []signature   // n
+	nonces  [][curve.PointSize]byte
+	shares  []curve.Scalar // n, encrypted, each the sum of n
 }
 
 func (m *coordinatorMessage1) encode() []byte {
@@ -100,14 +101,14 @@ func (s *session) decodeCoordinator1(b []byte) (m coordinatorMessage1, err error
 
 // commitment is the commitment of the sum of all polynomials.
 func (m *coordinatorMessage1) commitment() commitment {
-	return append(commitment{sum(m.secrets...)}, m.sums...)
+	return append(commitment{curve.Sum(m.secrets...)}, m.sums...)
 }
 
 // investigation is what the coordinator shows one participant of the sums that
 // concern it: the contribution of every sender.
 type investigation struct {
-	shares []scalar // n, encrypted
-	public []point  // n
+	shares []curve.Scalar // n, encrypted
+	public []curve.Point  // n
 }
 
 func (m *investigation) encode() []byte {
@@ -125,12 +126,12 @@ func decodeInvestigation(b []byte, n int) (m investigation, err error) {
 // needs.
 type transcript struct {
 	commitment commitment // before the tweak
-	nonces     [][pointSize]byte
-	shares     []scalar
+	nonces     [][curve.PointSize]byte
+	shares     []curve.Scalar
 }
 
 func (s *session) encodeTranscript(t transcript) []byte {
-	b := uint32Bytes(uint32(s.t()))
+	b := curve.Uint32Bytes(uint32(s.t()))
 	b = appendPoints(b, t.commitment)
 	b = append(b, s.context[4:]...)
 	for _, nonce := range t.nonces {
@@ -140,21 +141,21 @@ func (s *session) encodeTranscript(t transcript) []byte {
 }
 
 func transcriptSize(p Params) int {
-	return 4 + pointSize*p.Threshold + (pointSize+pointSize+scalarSize)*len(p.HostKeys)
+	return 4 + curve.PointSize*p.Threshold + (curve.PointSize+curve.PointSize+curve.ScalarSize)*len(p.HostKeys)
 }
 
 // decodeRecoveryData splits transcript and certificate, neither verified. The
 // parameters are not validated.
 func decodeRecoveryData(b []byte) (Params, transcript, []signature, error) {
-	const each = pointSize + pointSize + scalarSize + signatureSize
+	const each = curve.PointSize + curve.PointSize + curve.ScalarSize + signatureSize
 	if len(b) < 4 {
 		return Params{}, transcript{}, nil, fmt.Errorf("%w: no threshold", ErrMalformed)
 	}
 	threshold, size := uint64(binary.BigEndian.Uint32(b)), uint64(len(b)-4)
-	if threshold*pointSize > size || (size-threshold*pointSize)%each != 0 {
+	if threshold*curve.PointSize > size || (size-threshold*curve.PointSize)%each != 0 {
 		return Params{}, transcript{}, nil, fmt.Errorf("%w: length of %d bytes for threshold %d", ErrMalformed, len(b), threshold)
 	}
-	n := int((size - threshold*pointSize) / each)
+	n := int((size - threshold*curve.PointSize) / each)
 	if n > frost.MaxParticipants || threshold > frost.MaxParticipants {
 		err := &ThresholdOrCountError{Threshold: int(threshold), Participants: n}
 		return Params{}, transcript{}, nil, err
@@ -184,10 +185,10 @@ func (r *reader) take(size int) []byte {
 	return b
 }
 
-func (r *reader) points(count int) []point {
-	list := make([]point, count)
+func (r *reader) points(count int) []curve.Point {
+	list := make([]curve.Point, count)
 	for i := range list {
-		p, ok := parsePointOrInfinity(r.take(pointSize))
+		p, ok := curve.ParsePointOrInfinity(r.take(curve.PointSize))
 		if !ok && r.err == nil {
 			r.err = fmt.Errorf("%w: not a point", ErrMalformed)
 		}
@@ -196,10 +197,10 @@ func (r *reader) points(count int) []point {
 	return list
 }
 
-func (r *reader) scalars(count int) []scalar {
-	list := make([]scalar, count)
+func (r *reader) scalars(count int) []curve.Scalar {
+	list := make([]curve.Scalar, count)
 	for i := range list {
-		v, ok := parseScalar(r.take(scalarSize))
+		v, ok := curve.ParseScalar(r.take(curve.ScalarSize))
 		if !ok && r.err == nil {
 			r.err = fmt.Errorf("%w: a scalar at or above the group order", ErrMalformed)
 		}
@@ -217,25 +218,25 @@ func (r *reader) signatures(count int) []signature {
 }
 
 // nonces reads compressed points without decoding them.
-func (r *reader) nonces(count int) [][pointSize]byte {
-	list := make([][pointSize]byte, count)
+func (r *reader) nonces(count int) [][curve.PointSize]byte {
+	list := make([][curve.PointSize]byte, count)
 	for i := range list {
-		list[i] = [pointSize]byte(r.take(pointSize))
+		list[i] = [curve.PointSize]byte(r.take(curve.PointSize))
 	}
 	return list
 }
 
-func appendPoints(b []byte, points []point) []byte {
-	b = slices.Grow(b, pointSize*len(points))
+func appendPoints(b []byte, points []curve.Point) []byte {
+	b = slices.Grow(b, curve.PointSize*len(points))
 	for i := range points {
-		encoded := encodePoint(&points[i])
+		encoded := curve.EncodePoint(&points[i])
 		b = append(b, encoded[:]...)
 	}
 	return b
 }
 
-func appendScalars(b []byte, scalars []scalar) []byte {
-	b = slices.Grow(b, scalarSize*len(scalars))
+func appendScalars(b []byte, scalars []curve.Scalar) []byte {
+	b = slices.Grow(b, curve.ScalarSize*len(scalars))
 	for i := range scalars {
 		encoded := scalars[i].Bytes()
 		b = append(b, encoded[:]...)

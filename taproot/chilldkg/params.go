@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/daobank/daobank/taproot/frost"
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // Params are what all parties of a run agree on before it. The index of a host
@@ -31,7 +32,7 @@ func (p Params) Hash() ([32]byte, error) {
 	if err != nil {
 		return [32]byte{}, err
 	}
-	return taggedHash(tagParams, s.context), nil
+	return curve.TaggedHash(tagParams, s.context), nil
 }
 
 // ID is the participant to whom a host key belongs, false if it is nobody's.
@@ -44,7 +45,7 @@ func (p Params) ID(key HostPublicKey) (frost.ID, bool) {
 
 // Message1Size is the length of a participant's first message.
 func (p Params) Message1Size() int {
-	return pointSize*p.Threshold + signatureSize + pointSize + scalarSize*len(p.HostKeys)
+	return curve.PointSize*p.Threshold + signatureSize + curve.PointSize + curve.ScalarSize*len(p.HostKeys)
 }
 
 // Message2Size is the length of a participant's second message, and of an
@@ -53,14 +54,16 @@ func (p Params) Message2Size() int { return signatureSize }
 
 // CoordinatorMessage1Size is the length of the coordinator's first message.
 func (p Params) CoordinatorMessage1Size() int {
-	return pointSize*(p.Threshold-1) + (pointSize+signatureSize+pointSize+scalarSize)*len(p.HostKeys)
+	return curve.PointSize*(p.Threshold-1) + (curve.PointSize+signatureSize+curve.PointSize+curve.ScalarSize)*len(p.HostKeys)
 }
 
 // CertificateSize is the length of the coordinator's second message.
 func (p Params) CertificateSize() int { return signatureSize * len(p.HostKeys) }
 
 // InvestigationSize is the length of an investigation message.
-func (p Params) InvestigationSize() int { return (scalarSize + pointSize) * len(p.HostKeys) }
+func (p Params) InvestigationSize() int {
+	return (curve.ScalarSize + curve.PointSize) * len(p.HostKeys)
+}
 
 // RecoveryDataSize is the length of recovery data.
 func (p Params) RecoveryDataSize() int { return transcriptSize(p) + p.CertificateSize() }
@@ -68,7 +71,7 @@ func (p Params) RecoveryDataSize() int { return transcriptSize(p) + p.Certificat
 // session is validated Params with what every step needs of them.
 type session struct {
 	params  Params // own copy
-	keys    []point
+	keys    []curve.Point
 	context []byte // u4(t) and all host keys
 }
 
@@ -79,12 +82,12 @@ func newSession(p Params) (*session, error) {
 	}
 	s := &session{
 		params:  Params{Threshold: t, HostKeys: slices.Clone(p.HostKeys)},
-		keys:    make([]point, n),
-		context: uint32Bytes(uint32(t)),
+		keys:    make([]curve.Point, n),
+		context: curve.Uint32Bytes(uint32(t)),
 	}
 	for i, key := range s.params.HostKeys {
 		var ok bool
-		if s.keys[i], ok = parsePoint(key[:]); !ok {
+		if s.keys[i], ok = curve.ParsePoint(key[:]); !ok {
 			return nil, &InvalidHostKeyError{ID: frost.ID(i)}
 		}
 		s.context = append(s.context, key[:]...)
@@ -103,15 +106,15 @@ func (s *session) n() int { return len(s.keys) }
 
 // own finds the participant of a host key. The error is ErrHostKeyWiped or
 // ErrHostKeyUnknown.
-func (s *session) own(host *HostKey) (frost.ID, scalar, error) {
+func (s *session) own(host *HostKey) (frost.ID, curve.Scalar, error) {
 	secret, err := host.read()
 	if err != nil {
-		return 0, scalar{}, err
+		return 0, curve.Scalar{}, err
 	}
 	id, ok := s.params.ID(host.public)
 	if !ok {
 		secret.Zero()
-		return 0, scalar{}, ErrHostKeyUnknown
+		return 0, curve.Scalar{}, ErrHostKeyUnknown
 	}
 	return id, secret, nil
 }

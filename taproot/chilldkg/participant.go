@@ -6,6 +6,7 @@ import (
 	"sync"
 
 	"github.com/daobank/daobank/taproot/frost"
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // Participant is one participant's side of one run:
@@ -16,7 +17,7 @@ import (
 // Each step is taken once, whatever it returns; afterwards it returns ErrState.
 // A Participant cannot be stored. It prints as redacted and is used by reference.
 type Participant struct {
-	_     noCopy
+	_     curve.NoCopy
 	state *participantState
 }
 
@@ -27,13 +28,13 @@ type participantState struct {
 	id      frost.ID
 
 	// Until step 2: what has to come back unchanged.
-	commitment point
-	nonce      [pointSize]byte
+	commitment curve.Point
+	nonce      [curve.PointSize]byte
 
 	// Until finalisation.
 	transcript []byte
 	info       frost.ThresholdInfo
-	share      scalar
+	share      curve.Scalar
 }
 
 type step int
@@ -119,7 +120,7 @@ func (p *Participant) Step2(host *HostKey, message []byte, random io.Reader) ([]
 }
 
 // receive checks the sum of all contributions and keeps what follows from it.
-func (p *participantState) receive(host *scalar, message []byte) error {
+func (p *participantState) receive(host *curve.Scalar, message []byte) error {
 	s := p.session
 	if want := s.params.CoordinatorMessage1Size(); len(message) != want {
 		return &LengthError{What: "coordinator's first message", Participant: Nobody, Got: len(message), Want: want}
@@ -149,7 +150,7 @@ func (p *participantState) receive(host *scalar, message []byte) error {
 
 // checkSecrets checks the own commitment and everyone else's proof.
 func (p *participantState) checkSecrets(m *coordinatorMessage1) error {
-	if !equal(&m.secrets[p.id], &p.commitment) {
+	if !curve.Equal(&m.secrets[p.id], &p.commitment) {
 		return &FaultyCoordinatorError{Err: fmt.Errorf("%w: commitment", ErrEcho)}
 	}
 	own := func(id frost.ID) bool { return id == p.id }
@@ -161,27 +162,27 @@ func (p *participantState) checkSecrets(m *coordinatorMessage1) error {
 
 // decryptShare gives the secret share of participant id and the group, both
 // tweaked, or an error in which pads are kept for the investigation.
-func (s *session) decryptShare(id frost.ID, m *coordinatorMessage1, pads []scalar) (scalar, frost.ThresholdInfo, error) {
+func (s *session) decryptShare(id frost.ID, m *coordinatorMessage1, pads []curve.Scalar) (curve.Scalar, frost.ThresholdInfo, error) {
 	tweaked, tweak, err := m.commitment().withUnspendableScriptPath()
 	if err != nil {
 		clear(pads)
-		return scalar{}, frost.ThresholdInfo{}, err
+		return curve.Scalar{}, frost.ThresholdInfo{}, err
 	}
 	share := sumScalars(pads)
 	share.Negate().Add(&m.shares[id]).Add(&tweak)
-	public, expected := mulBase(&share), tweaked.publicShare(id)
-	if !equal(&public, &expected) {
+	public, expected := curve.MulBase(&share), tweaked.publicShare(id)
+	if !curve.Equal(&public, &expected) {
 		unknown := &UnknownFaultyError{evidence: &evidence{
-			id: id, encrypted: m.shares[id], pads: pads, public: sum(expected, negate(mulBase(&tweak))),
+			id: id, encrypted: m.shares[id], pads: pads, public: curve.Sum(expected, curve.Negate(curve.MulBase(&tweak))),
 		}}
 		share.Zero()
-		return scalar{}, frost.ThresholdInfo{}, unknown
+		return curve.Scalar{}, frost.ThresholdInfo{}, unknown
 	}
 	clear(pads)
 	info, err := tweaked.info(s.n())
 	if err != nil {
 		share.Zero()
-		return scalar{}, frost.ThresholdInfo{}, err
+		return curve.Scalar{}, frost.ThresholdInfo{}, err
 	}
 	return share, info, nil
 }

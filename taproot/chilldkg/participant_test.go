@@ -12,6 +12,7 @@ import (
 	"testing"
 
 	"github.com/daobank/daobank/taproot/frost"
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 func TestRunsEndInAGroupThatSigns(t *testing.T) {
@@ -64,12 +65,12 @@ func TestGroupKeyHasAnUnspendableScriptPath(t *testing.T) {
 	r.must(err)
 	m, err := s.decodeCoordinator1(r.cmsg1)
 	r.must(err)
-	internal := sum(m.secrets...)
+	internal := curve.Sum(m.secrets...)
 	// BIP-341: Q = lift_x(P) + H(P)·G, where ChillDKG takes P as it is.
-	tweak := hashScalar(tagTapTweak, internal.X.Bytes()[:])
-	output := sum(internal, mulBase(&tweak))
-	if key := r.certified().hub.Group.Key(); key != encodePoint(&output) {
-		t.Errorf("group key %v, want %x", key, encodePoint(&output))
+	tweak := curve.HashScalar(tagTapTweak, internal.X.Bytes()[:])
+	output := curve.Sum(internal, curve.MulBase(&tweak))
+	if key := r.certified().hub.Group.Key(); key != curve.EncodePoint(&output) {
+		t.Errorf("group key %v, want %x", key, curve.EncodePoint(&output))
 	}
 }
 
@@ -202,7 +203,7 @@ func (r *run) certifiedBut(id int) {
 	}
 }
 
-func scalarBytes(s scalar) []byte { b := s.Bytes(); return b[:] }
+func scalarBytes(s curve.Scalar) []byte { b := s.Bytes(); return b[:] }
 
 func TestSameInputsSameMessages(t *testing.T) {
 	a, b := finished(t, 2, 3, 7), finished(t, 2, 3, 7)

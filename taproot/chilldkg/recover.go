@@ -4,6 +4,7 @@ import (
 	"fmt"
 
 	"github.com/daobank/daobank/taproot/frost"
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // Recover gives a participant's result again, from its host key and the recovery
@@ -44,7 +45,7 @@ type verified struct {
 	session    *session
 	data       []byte
 	transcript transcript
-	tweak      scalar
+	tweak      curve.Scalar
 	info       frost.ThresholdInfo
 }
 
@@ -73,18 +74,18 @@ func verifyRecoveryData(data []byte) (*verified, error) {
 
 // share decrypts the share of participant id. It matches the public share unless
 // all n signers of the certificate, id included, have signed for a wrong one.
-func (v *verified) share(id frost.ID, host *scalar) (scalar, error) {
+func (v *verified) share(id frost.ID, host *curve.Scalar) (curve.Scalar, error) {
 	pads, err := v.session.receivingPads(id, host, v.transcript.nonces)
 	if err != nil {
-		return scalar{}, err
+		return curve.Scalar{}, err
 	}
 	defer clear(pads)
 	share := sumScalars(pads)
 	share.Negate().Add(&v.transcript.shares[id]).Add(&v.tweak)
-	public := mulBase(&share)
-	if encodePoint(&public) != *v.info.PublicShares[id] {
+	public := curve.MulBase(&share)
+	if curve.EncodePoint(&public) != *v.info.PublicShares[id] {
 		share.Zero()
-		return scalar{}, ErrShare
+		return curve.Scalar{}, ErrShare
 	}
 	return share, nil
 }

@@ -8,6 +8,7 @@ import (
 	"testing"
 
 	"github.com/daobank/daobank/taproot/frost"
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // Nothing is left but the backups: the bytes of the host key and the recovery
@@ -80,9 +81,9 @@ func TestRecoveryDataThatEveryoneSignedAndIsWrong(t *testing.T) {
 		want  error
 	}{
 		{"nothing wrong", func(*transcript) {}, nil},
-		{"a share", func(tr *transcript) { tr.shares[0].Add(new(scalar).SetInt(1)) }, ErrShare},
+		{"a share", func(tr *transcript) { tr.shares[0].Add(new(curve.Scalar).SetInt(1)) }, ErrShare},
 		{"a nonce", func(tr *transcript) { tr.nonces[1] = [33]byte{} }, ErrNonce},
-		{"a key of infinity", func(tr *transcript) { tr.commitment[0] = point{} }, ErrDegenerate},
+		{"a key of infinity", func(tr *transcript) { tr.commitment[0] = curve.Point{} }, ErrDegenerate},
 	} {
 		r := finished(t, 2, 3, 39)
 		params, tr, _, err := decodeRecoveryData(r.hub.RecoveryData)
@@ -93,7 +94,9 @@ func TestRecoveryDataThatEveryoneSignedAndIsWrong(t *testing.T) {
 		data := s.encodeTranscript(tr)
 		signed := bytes.Clone(data)
 		for i, host := range r.hosts {
-			sig, err := certify(&host.secret.value, frost.ID(i), [32]byte{}, signed)
+			secret, err := host.read()
+			r.must(err)
+			sig, err := certify(&secret, frost.ID(i), [32]byte{}, signed)
 			r.must(err)
 			data = append(data, sig[:]...)
 		}

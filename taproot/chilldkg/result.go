@@ -4,6 +4,7 @@ import (
 	"slices"
 
 	"github.com/daobank/daobank/taproot/frost"
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // Result is what a run leaves behind. It comes from Finalize or Recover, and all
@@ -26,7 +27,7 @@ type Result struct {
 // secretShare is a participant's share before it becomes a frost.Share.
 type secretShare struct {
 	id    frost.ID
-	value scalar
+	value curve.Scalar
 }
 
 // newResult assembles a result from verified parts; secret nil is a

@@ -6,6 +6,7 @@ import (
 	"io"
 
 	"github.com/daobank/daobank/taproot/frost"
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // signatureSize is the length of a signature in bytes.
@@ -30,29 +31,29 @@ var (
 
 // sign signs the concatenation of message by BIP-340's default algorithm, and
 // verifies before it returns. The error is ErrSelfCheck.
-func (s scheme) sign(secret *scalar, aux [32]byte, message ...[]byte) (signature, error) {
-	key := mulBase(secret)
+func (s scheme) sign(secret *curve.Scalar, aux [32]byte, message ...[]byte) (signature, error) {
+	key := curve.MulBase(secret)
 	d := *secret
 	defer d.Zero()
-	if key.Y.IsOdd() {
+	if curve.IsOdd(&key) {
 		d.Negate()
 	}
-	public := *key.X.Bytes()
+	public := curve.XBytes(&key)
 	seed := d.Bytes()
 	defer clear(seed[:])
-	mask := taggedHash(s.aux, aux[:])
+	mask := curve.TaggedHash(s.aux, aux[:])
 	for i := range seed {
 		seed[i] ^= mask[i]
 	}
-	k := hashScalar(s.nonce, append([][]byte{seed[:], public[:]}, message...)...)
+	k := curve.HashScalar(s.nonce, append([][]byte{seed[:], public[:]}, message...)...)
 	defer k.Zero()
-	r := mulBase(&k)
-	if r.Y.IsOdd() {
+	r := curve.MulBase(&k)
+	if curve.IsOdd(&r) {
 		k.Negate()
 	}
 	var sig signature
 	r.X.PutBytesUnchecked(sig[:32])
-	e := hashScalar(s.challenge, append([][]byte{sig[:32], public[:]}, message...)...)
+	e := curve.HashScalar(s.challenge, append([][]byte{sig[:32], public[:]}, message...)...)
 	e.Mul(&d).Add(&k)
 	e.PutBytesUnchecked(sig[32:])
 	if !s.verify(&key, sig, message...) {
@@ -63,21 +64,30 @@ func (s scheme) sign(secret *scalar, aux [32]byte, message ...[]byte) (signature
 
 // verify checks a signature of the concatenation of message under the x
 // coordinate of key.
-func (s scheme) verify(key *point, sig signature, message ...[]byte) bool {
-	response, ok := parseScalar(sig[32:])
-	if !ok || isInfinity(key) {
+func (s scheme) verify(key *curve.Point, sig signature, message ...[]byte) bool {
+	response, ok := curve.ParseScalar(sig[32:])
+	if !ok || curve.IsInfinity(key) {
 		return false
 	}
 	p := evenY(*key)
-	public := *p.X.Bytes()
-	e := hashScalar(s.challenge, append([][]byte{sig[:32], public[:]}, message...)...)
+	public := curve.XBytes(&p)
+	e := curve.HashScalar(s.challenge, append([][]byte{sig[:32], public[:]}, message...)...)
 	e.Negate()
 	// An x in the signature at or above the field size equals no x coordinate.
-	r := mul(&e, &p)
-	base := mulBase(&response)
-	accumulate(&r, &base)
-	r = affine(r)
-	return !isInfinity(&r) && !r.Y.IsOdd() && *r.X.Bytes() == [32]byte(sig[:32])
+	r := curve.Mul(&e, &p)
+	base := curve.MulBase(&response)
+	curve.Accumulate(&r, &base)
+	r = curve.Affine(r)
+	return !curve.IsInfinity(&r) && !curve.IsOdd(&r) && curve.XBytes(&r) == [32]byte(sig[:32])
+}
+
+// evenY is p or −p, whichever has an even y: the point that BIP-340 takes the x
+// coordinate to mean.
+func evenY(p curve.Point) curve.Point {
+	if curve.IsOdd(&p) {
+		return curve.Negate(p)
+	}
+	return p
 }
 
 // draw reads 32 bytes; random nil means crypto/rand.

@@ -4,6 +4,7 @@ import (
 	"testing"
 
 	"github.com/daobank/daobank/taproot/frost"
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 func TestSignaturesAreBIP340(t *testing.T) {
@@ -18,8 +19,11 @@ func TestSignaturesAreBIP340(t *testing.T) {
 			t.Fatal(err)
 		}
 		message := make([]byte, size)
-		secret := &host.secret.value
-		sig, err := bip340.sign(secret, aux, message[:size/2], message[size/2:])
+		secret, err := host.read()
+		if err != nil {
+			t.Fatal(err)
+		}
+		sig, err := bip340.sign(&secret, aux, message[:size/2], message[size/2:])
 		if err != nil {
 			t.Fatal(err)
 		}
@@ -27,7 +31,7 @@ func TestSignaturesAreBIP340(t *testing.T) {
 		if err := frost.VerifySignature([32]byte(public[1:]), message, sig); err != nil {
 			t.Errorf("%d bytes: %v", size, err)
 		}
-		key, _ := parsePoint(public[:])
+		key, _ := curve.ParsePoint(public[:])
 		if possession.verify(&key, sig, message) {
 			t.Errorf("%d bytes: a host key's signature is a proof of possession", size)
 		}
@@ -35,9 +39,9 @@ func TestSignaturesAreBIP340(t *testing.T) {
 }
 
 func TestWrongSignaturesAreRefused(t *testing.T) {
-	var secret scalar
+	var secret curve.Scalar
 	secret.SetInt(3)
-	key := mulBase(&secret)
+	key := curve.MulBase(&secret)
 	message := []byte("message")
 	sig, err := bip340.sign(&secret, [32]byte{}, message)
 	if err != nil {
@@ -52,29 +56,29 @@ func TestWrongSignaturesAreRefused(t *testing.T) {
 	if key.Y.IsOdd() {
 		d.Negate()
 	}
-	response, _ := parseScalar(sig[32:])
-	odd := hashScalar(bip340.challenge, sig[:32], key.X.Bytes()[:], message)
+	response, _ := curve.ParseScalar(sig[32:])
+	odd := curve.HashScalar(bip340.challenge, sig[:32], key.X.Bytes()[:], message)
 	odd.Mul(&d).Add(&odd).Add(response.Negate())
 	negated := sig
 	odd.PutBytesUnchecked(negated[32:])
 
 	// With no key R = s·G verifies for any s.
 	forged := signature{}
-	one := mulBase(new(scalar).SetInt(1))
+	one := curve.MulBase(new(curve.Scalar).SetInt(1))
 	one.X.PutBytesUnchecked(forged[:32])
 	forged[63] = 1
 
 	overflow := sig
 	copy(overflow[32:], []byte{0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff, 0xff})
 	for name, c := range map[string]struct {
-		key     point
+		key     curve.Point
 		sig     signature
 		message string
 	}{
 		"another message": {key, sig, "massage"},
 		"another key":     {one, sig, "message"},
 		"odd nonce":       {key, negated, "message"},
-		"no key":          {point{}, forged, "message"},
+		"no key":          {curve.Point{}, forged, "message"},
 		"s out of range":  {key, overflow, "message"},
 		"R of infinity":   {key, signature{}, "message"},
 	} {

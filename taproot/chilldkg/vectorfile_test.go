@@ -13,6 +13,7 @@ import (
 	"testing"
 
 	"github.com/daobank/daobank/taproot/frost"
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // vectorFile is the union of what the ChillDKG vector files hold. A file without
@@ -102,8 +103,8 @@ func (h *hexBytes) UnmarshalText(text []byte) error {
 func (p *vectorParams) params() Params {
 	params := Params{Threshold: p.Threshold}
 	for _, key := range p.HostKeys {
-		if len(key) != pointSize {
-			key = make([]byte, pointSize)
+		if len(key) != curve.PointSize {
+			key = make([]byte, curve.PointSize)
 		}
 		params.HostKeys = append(params.HostKeys, HostPublicKey(key))
 	}

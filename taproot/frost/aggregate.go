@@ -3,6 +3,8 @@ package frost
 import (
 	"errors"
 	"fmt"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // Aggregate adds the partial signatures of all signers to one signature and
@@ -34,14 +36,14 @@ func (s *Session) PartialSigAgg(signatures map[ID]PartialSignature) (Signature, 
 	}
 	var culprits []ID
 	g := s.tweak.sign()
-	var sum scalar
+	var sum curve.Scalar
 	sum.Mul2(&s.e, &g).Mul(&s.tweak.tacc)
 	for _, id := range s.signers {
 		part, found := signatures[id]
 		if !found {
 			return Signature{}, fmt.Errorf("%w: no partial signature of participant %d", ErrSignerSet, id)
 		}
-		response, ok := parseScalar(part[:])
+		response, ok := curve.ParseScalar(part[:])
 		if !ok {
 			culprits = append(culprits, id)
 			continue
@@ -52,7 +54,7 @@ func (s *Session) PartialSigAgg(signatures map[ID]PartialSignature) (Signature, 
 		return Signature{}, &CulpritError{IDs: culprits, Contribution: ContributionPartialSignature, Err: ErrPartialSignature}
 	}
 	var signature Signature
-	r := xBytes(&s.r)
+	r := curve.XBytes(&s.r)
 	copy(signature[:32], r[:])
 	sum.PutBytesUnchecked(signature[32:])
 	return signature, nil

@@ -4,6 +4,8 @@ import (
 	"crypto/rand"
 	"fmt"
 	"io"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // TrustedDealer makes a fresh key and splits it: any t of the n shares sign,
@@ -23,7 +25,7 @@ func TrustedDealer(t, n int, random io.Reader) (*Group, []*Share, error) {
 	if n > MaxParticipants {
 		return nil, nil, fmt.Errorf("%w: n = %d", ErrParticipants, n)
 	}
-	polynomial := make([]scalar, t)
+	polynomial := make([]curve.Scalar, t)
 	defer clear(polynomial)
 	for i := range polynomial {
 		if err := randomScalar(random, &polynomial[i]); err != nil {
@@ -40,8 +42,8 @@ func TrustedDealer(t, n int, random io.Reader) (*Group, []*Share, error) {
 		public := share.Public()
 		shares[i], info.PublicShares[i] = share, &public
 	}
-	key := mulBase(&polynomial[0])
-	info.GroupKey = encodePoint(&key)
+	key := curve.MulBase(&polynomial[0])
+	info.GroupKey = curve.EncodePoint(&key)
 	group, err := NewGroup(info)
 	if err != nil {
 		return nil, nil, err
@@ -50,8 +52,8 @@ func TrustedDealer(t, n int, random io.Reader) (*Group, []*Share, error) {
 }
 
 // dealShare evaluates the polynomial at id+1 (Horner's rule).
-func dealShare(polynomial []scalar, id ID) (*Share, error) {
-	var x, value scalar
+func dealShare(polynomial []curve.Scalar, id ID) (*Share, error) {
+	var x, value curve.Scalar
 	defer value.Zero()
 	x.SetInt(uint32(id) + 1)
 	for i := len(polynomial) - 1; i >= 0; i-- {
@@ -63,7 +65,7 @@ func dealShare(polynomial []scalar, id ID) (*Share, error) {
 }
 
 // randomScalar draws until the value lies in 1 … order−1.
-func randomScalar(random io.Reader, s *scalar) error {
+func randomScalar(random io.Reader, s *curve.Scalar) error {
 	var b [32]byte
 	defer clear(b[:])
 	for {

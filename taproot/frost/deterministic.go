@@ -3,6 +3,8 @@ package frost
 import (
 	"fmt"
 	"slices"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // DeterministicParams fix a deterministic signature. The signer that uses it
@@ -66,7 +68,7 @@ func (g *Group) DeterministicSign(share *Share, p DeterministicParams) (PublicNo
 // deterministicNonce hashes the tweaked share d = g·gacc·d' with everything
 // that the signature depends on (revision 0.11.0).
 func deterministicNonce(
-	secret *scalar, id ID, signers []ID, tweak *tweakContext, p DeterministicParams,
+	secret *curve.Scalar, id ID, signers []ID, tweak *tweakContext, p DeterministicParams,
 ) (*SecretNonce, PublicNonce, error) {
 	d := tweak.sign()
 	d.Mul(&tweak.gacc).Mul(secret)
@@ -74,7 +76,7 @@ func deterministicNonce(
 	d.Zero()
 	defer clear(seed[:])
 	if p.Aux != nil {
-		mask := taggedHash(tagAux, p.Aux[:])
+		mask := curve.TaggedHash(tagAux, p.Aux[:])
 		for i := range seed {
 			seed[i] ^= mask[i]
 		}
@@ -83,11 +85,11 @@ func deterministicNonce(
 	if p.OtherNonces != nil {
 		others = p.OtherNonces[:]
 	}
-	q := xBytes(&tweak.q)
-	context := slices.Concat(uint32Bytes(uint32(id)), uint32Bytes(uint32(len(signers))), idBytes(signers),
+	q := curve.XBytes(&tweak.q)
+	context := slices.Concat(curve.Uint32Bytes(uint32(id)), curve.Uint32Bytes(uint32(len(signers))), idBytes(signers),
 		withLength1(others), q[:], uint64Bytes(uint64(len(p.Message))), p.Message)
-	k1 := hashScalar(tagDeterministicNonce, seed[:], context, []byte{0})
-	k2 := hashScalar(tagDeterministicNonce, seed[:], context, []byte{1})
+	k1 := curve.HashScalar(tagDeterministicNonce, seed[:], context, []byte{0})
+	k2 := curve.HashScalar(tagDeterministicNonce, seed[:], context, []byte{1})
 	return newSecretNonce(k1, k2)
 }
 
@@ -102,6 +104,6 @@ func addOwnNonce(own PublicNonce, others *AggregateNonce) (AggregateNonce, error
 	if !ok || !otherOK {
 		return AggregateNonce{}, ErrAggregateNonce
 	}
-	r1, r2 := add(&a1, &b1), add(&a2, &b2)
+	r1, r2 := curve.Sum(a1, b1), curve.Sum(a2, b2)
 	return joinPoints(&r1, &r2), nil
 }

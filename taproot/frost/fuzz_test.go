@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"encoding/hex"
 	"testing"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // Each decoder takes any bytes without a panic, and what it accepts has exactly
@@ -36,7 +38,7 @@ func FuzzParsePublicNonce(f *testing.F) {
 	})
 }
 
-func encodeNonce(r1, r2 *point) []byte {
+func encodeNonce(r1, r2 *curve.Point) []byte {
 	b := joinPoints(r1, r2)
 	return b[:]
 }
@@ -56,7 +58,7 @@ func FuzzParseAggregateNonce(f *testing.F) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		if isInfinity(&session.r) {
+		if curve.IsInfinity(&session.r) {
 			t.Fatal("the final nonce is infinity")
 		}
 		requireText(t, nonce, new(AggregateNonce))
@@ -96,8 +98,8 @@ func FuzzParsePublicShare(f *testing.F) {
 		if err != nil {
 			return
 		}
-		p, ok := parsePoint(share[:])
-		if !ok || encodePoint(&p) != share {
+		p, ok := curve.ParsePoint(share[:])
+		if !ok || curve.EncodePoint(&p) != share {
 			t.Fatalf("%x has two encodings", b)
 		}
 		requireText(t, share, new(PublicShare))

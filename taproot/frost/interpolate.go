@@ -1,6 +1,10 @@
 package frost
 
-import "sync"
+import (
+	"sync"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
+)
 
 // secretAt is where the secret lies on the polynomial, on the scale of IDs:
 // participant id holds the value at id+1, the secret is the value at 0.
@@ -12,12 +16,12 @@ type basis struct {
 	ids []ID
 	// weights[i] is 1 / prod over k != i of (ids[i]−ids[k]), the part of the
 	// Lagrange coefficient that does not depend on where it is evaluated.
-	weights []scalar
+	weights []curve.Scalar
 }
 
 // newBasis takes ids that differ.
 func newBasis(ids []ID) *basis {
-	b := &basis{ids: ids, weights: make([]scalar, len(ids))}
+	b := &basis{ids: ids, weights: make([]curve.Scalar, len(ids))}
 	for i, id := range ids {
 		var p smallProduct
 		for _, k := range ids {
@@ -33,13 +37,13 @@ func newBasis(ids []ID) *basis {
 
 // at returns for each id the Lagrange coefficient at x, which is no id of the
 // basis: prod over k != id of (x−k)/(id−k).
-func (b *basis) at(x int) []scalar {
+func (b *basis) at(x int) []curve.Scalar {
 	var p smallProduct
 	for _, id := range b.ids {
 		p.multiply(x - int(id))
 	}
 	numerator := p.value()
-	coefficients := make([]scalar, len(b.ids))
+	coefficients := make([]curve.Scalar, len(b.ids))
 	for i, id := range b.ids {
 		inverse := smallInverse(x - int(id))
 		coefficients[i].Mul2(&numerator, &b.weights[i]).Mul(&inverse)
@@ -50,7 +54,7 @@ func (b *basis) at(x int) []scalar {
 // smallProduct multiplies numbers below 256 in machine words, eight for each
 // multiplication modulo the group order.
 type smallProduct struct {
-	scalar   scalar
+	scalar   curve.Scalar
 	started  bool
 	word     uint64
 	negative bool
@@ -81,7 +85,7 @@ func (p *smallProduct) flush() {
 }
 
 // value is one when nothing was multiplied.
-func (p *smallProduct) value() scalar {
+func (p *smallProduct) value() curve.Scalar {
 	if p.word == 0 {
 		p.word = 1
 	}
@@ -93,16 +97,16 @@ func (p *smallProduct) value() scalar {
 	return value
 }
 
-func wordScalar(word uint64) (s scalar) {
+func wordScalar(word uint64) (s curve.Scalar) {
 	s.SetByteSlice(uint64Bytes(word))
 	return s
 }
 
 // invertAll inverts scalars, none of them zero, with one inversion (Montgomery's
 // trick).
-func invertAll(scalars []scalar) {
-	before := make([]scalar, len(scalars)) // product of all scalars before each
-	var product scalar
+func invertAll(scalars []curve.Scalar) {
+	before := make([]curve.Scalar, len(scalars)) // product of all scalars before each
+	var product curve.Scalar
 	product.SetInt(1)
 	for i := range scalars {
 		before[i] = product
@@ -118,8 +122,8 @@ func invertAll(scalars []scalar) {
 
 // smallInverses holds 1/v at v; the largest distance is from the secret, at −1,
 // to the last participant.
-var smallInverses = sync.OnceValue(func() *[MaxParticipants + 1]scalar {
-	var inverses [MaxParticipants + 1]scalar
+var smallInverses = sync.OnceValue(func() *[MaxParticipants + 1]curve.Scalar {
+	var inverses [MaxParticipants + 1]curve.Scalar
 	for v := range inverses {
 		inverses[v].SetInt(uint32(max(v, 1)))
 	}
@@ -128,7 +132,7 @@ var smallInverses = sync.OnceValue(func() *[MaxParticipants + 1]scalar {
 })
 
 // smallInverse is 1/v for 0 < |v| <= MaxParticipants.
-func smallInverse(v int) scalar {
+func smallInverse(v int) curve.Scalar {
 	if v > 0 {
 		return smallInverses()[v]
 	}

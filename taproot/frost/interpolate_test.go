@@ -7,6 +7,8 @@ import (
 	"testing"
 
 	"github.com/btcsuite/btcd/btcec/v2"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // The coefficients against the formula, factor by factor.
@@ -44,7 +46,7 @@ func randomIDs(random *rand.Rand, n int) []ID {
 	return ids
 }
 
-func intScalar(v int) (s scalar) {
+func intScalar(v int) (s curve.Scalar) {
 	s.SetInt(uint32(max(v, -v)))
 	if v < 0 {
 		s.Negate()
@@ -56,7 +58,7 @@ func intScalar(v int) (s scalar) {
 // points at which the recoding and the additions have their edges.
 func TestMultiExp(t *testing.T) {
 	random := rand.New(seeded(32))
-	draw := func() (s scalar) {
+	draw := func() (s curve.Scalar) {
 		switch random.IntN(6) {
 		case 0:
 			return intScalar(random.IntN(40) - 20)
@@ -77,22 +79,22 @@ func TestMultiExp(t *testing.T) {
 	}
 	for round := range 200 {
 		n := random.IntN(8)
-		scalars, points := make([]scalar, n), make([]point, n)
-		var want point
+		scalars, points := make([]curve.Scalar, n), make([]curve.Point, n)
+		var want curve.Point
 		for i := range n {
 			scalars[i] = draw()
 			k := draw()
-			points[i] = mulBase(&k)
+			points[i] = curve.MulBase(&k)
 			if i > 0 && random.IntN(4) == 0 { // the same point and its negative
 				points[i] = points[i-1]
-				if !isInfinity(&points[i]) && random.IntN(2) == 0 {
-					points[i] = negate(&points[i])
+				if !curve.IsInfinity(&points[i]) && random.IntN(2) == 0 {
+					points[i] = curve.Negate(points[i])
 				}
 			}
-			term := mul(&scalars[i], &points[i])
-			want = add(&want, &term)
+			term := curve.Mul(&scalars[i], &points[i])
+			want = curve.Sum(want, term)
 		}
-		if got := multiExp(scalars, points); !equal(&got, &want) {
+		if got := multiExp(scalars, points); !curve.Equal(&got, &want) {
 			t.Fatalf("round %d: sum of %d products is wrong", round, n)
 		}
 	}
@@ -105,7 +107,7 @@ func TestSignedDigits(t *testing.T) {
 		for i := range b {
 			b[i] = byte(random.Uint32()) | byte(-(random.Uint32() & 1))
 		}
-		var k, sum, power scalar
+		var k, sum, power curve.Scalar
 		k.SetBytes(&b)
 		power.SetInt(1)
 		last := -windowBits
@@ -131,15 +133,15 @@ func TestSignedDigits(t *testing.T) {
 // combination, are found and named.
 func TestCancellingSharesAreFound(t *testing.T) {
 	group, _ := deal(t, 3, 6, 34)
-	var g point
+	var g curve.Point
 	btcec.GeneratorJacobian(&g)
-	g = affine(g)
-	minus := negate(&g)
+	g = curve.Affine(g)
+	minus := curve.Negate(g)
 	for _, pair := range [][2]ID{{3, 4}, {4, 5}, {0, 5}, {0, 1}} {
 		info := group.Info()
-		for i, delta := range []*point{&g, &minus} {
-			wrong := add(group.share(pair[i]), delta)
-			share := PublicShare(encodePoint(&wrong))
+		for i, delta := range []*curve.Point{&g, &minus} {
+			wrong := curve.Sum(*group.share(pair[i]), *delta)
+			share := PublicShare(curve.EncodePoint(&wrong))
 			info.PublicShares[pair[i]] = &share
 		}
 		if err := info.Validate(); !errors.Is(err, ErrPolynomial) {

@@ -1,6 +1,10 @@
 package frost
 
-import "github.com/btcsuite/btcd/btcec/v2"
+import (
+	"github.com/btcsuite/btcd/btcec/v2"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
+)
 
 // Signed digits of multiExp: odd, below 16 in absolute value.
 const (
@@ -11,98 +15,54 @@ const (
 
 // multiExp returns the sum of scalars[i]·points[i]: Straus's interleaving, which
 // shares the doublings, over signed windows. Variable time, for public values.
-func multiExp(scalars []scalar, points []point) point {
-	tables := make([][windowTable]point, len(points))
+func multiExp(scalars []curve.Scalar, points []curve.Point) curve.Point {
+	multiples := make([]curve.Point, windowTable*len(points)) // a table for each point
+	table := func(i int) []curve.Point { return multiples[windowTable*i:][:windowTable] }
 	digits := make([][scalarBits + 1]int8, len(points))
 	for i := range points {
-		if isInfinity(&points[i]) {
+		if curve.IsInfinity(&points[i]) {
 			continue // all its digits stay zero
 		}
-		oddMultiples(&points[i], &tables[i])
+		oddMultiples(&points[i], table(i))
 		digits[i] = signedDigits(&scalars[i])
 	}
-	affineAll(tables)
-	var sum point
+	curve.NormalizeAll(multiples) // so that additions are of the cheaper, mixed kind
+	var sum curve.Point
 	for bit := scalarBits; bit >= 0; bit-- {
-		if !isInfinity(&sum) {
-			var double point
-			btcec.DoubleNonConst(&sum, &double)
-			sum = double
-		}
+		curve.Double(&sum)
 		for i := range digits {
 			if d := digits[i][bit]; d != 0 {
-				addDigit(&sum, &tables[i], d)
+				addDigit(&sum, table(i), d)
 			}
 		}
 	}
-	return affine(sum)
+	return curve.Affine(sum)
 }
 
 // addDigit adds d times the table's point to sum.
-func addDigit(sum *point, table *[windowTable]point, d int8) {
-	var term point
+func addDigit(sum *curve.Point, table []curve.Point, d int8) {
+	var term curve.Point
 	if d > 0 {
 		term = table[d>>1]
 	} else {
-		term = table[-d>>1]
-		term.Y.Negate(1).Normalize()
+		term = curve.Negate(table[-d>>1])
 	}
-	addTo(sum, &term)
-}
-
-// addTo adds p to sum and leaves it in Jacobian form: normalising costs an
-// inversion, many times the addition.
-func addTo(sum, p *point) {
-	var result point
-	btcec.AddNonConst(sum, p, &result)
-	*sum = result
+	curve.Accumulate(sum, &term)
 }
 
 // oddMultiples fills in p, 3p, … 15p.
-func oddMultiples(p *point, table *[windowTable]point) {
-	var double point
-	btcec.DoubleNonConst(p, &double)
+func oddMultiples(p *curve.Point, table []curve.Point) {
+	double := *p
+	curve.Double(&double)
 	table[0] = *p
 	for i := 1; i < windowTable; i++ {
 		btcec.AddNonConst(&table[i-1], &double, &table[i])
 	}
 }
 
-// affineAll normalises all tables with one field inversion, so that additions
-// from them are of the cheaper, mixed kind.
-func affineAll(tables [][windowTable]point) {
-	var product btcec.FieldVal
-	product.SetInt(1)
-	before := make([][windowTable]btcec.FieldVal, len(tables)) // product of all Z before each
-	for i := range tables {
-		for j := range tables[i] {
-			if p := &tables[i][j]; !p.Z.IsZero() {
-				before[i][j].Set(&product)
-				product.Mul(&p.Z)
-			}
-		}
-	}
-	product.Inverse()
-	for i := len(tables) - 1; i >= 0; i-- {
-		for j := windowTable - 1; j >= 0; j-- {
-			p := &tables[i][j]
-			if p.Z.IsZero() {
-				continue
-			}
-			var inverse, square btcec.FieldVal
-			inverse.Mul2(&product, &before[i][j])
-			product.Mul(&p.Z)
-			square.SquareVal(&inverse)
-			p.X.Mul(&square).Normalize()
-			p.Y.Mul(&square).Mul(&inverse).Normalize()
-			p.Z.SetInt(1)
-		}
-	}
-}
-
 // signedDigits writes k as the sum of digits[i]·2^i, where nonzero digits are
 // odd, below 2^(windowBits−1) in absolute value, and windowBits apart.
-func signedDigits(k *scalar) (digits [scalarBits + 1]int8) {
+func signedDigits(k *curve.Scalar) (digits [scalarBits + 1]int8) {
 	b := k.Bytes()
 	bit := func(i int) int { return int(b[31-i/8]>>(i%8)) & 1 }
 	carry := 0

@@ -8,6 +8,8 @@ import (
 	"maps"
 	"slices"
 	"sync/atomic"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // SecretNonce is the secret of one signature. Sign consumes it: the first call
@@ -17,13 +19,13 @@ import (
 // signatures with one nonce give the share away. A process that restarts
 // between the rounds begins again at round one.
 type SecretNonce struct {
-	_      noCopy
+	_      curve.NoCopy
 	secret *nonceSecret
 }
 
 type nonceSecret struct {
 	used   atomic.Bool
-	k1, k2 scalar
+	k1, k2 curve.Scalar
 	public PublicNonce
 }
 
@@ -55,7 +57,7 @@ func NonceGen(random io.Reader, p NonceParams) (*SecretNonce, PublicNonce, error
 		}
 		defer clear(secret)
 		public := p.Share.Public()
-		in.secret, in.id, in.public = secret, uint32Bytes(uint32(p.Share.id)), public[:]
+		in.secret, in.id, in.public = secret, curve.Uint32Bytes(uint32(p.Share.id)), public[:]
 	}
 	if _, err := io.ReadFull(random, in.random[:]); err != nil {
 		return nil, PublicNonce{}, fmt.Errorf("frost: reading randomness: %w", err)
@@ -79,7 +81,7 @@ func (in *nonceInputs) generate() (*SecretNonce, PublicNonce, error) {
 	seed := in.random
 	defer clear(seed[:])
 	if in.secret != nil {
-		seed = taggedHash(tagAux, in.random[:])
+		seed = curve.TaggedHash(tagAux, in.random[:])
 		for i := range seed {
 			seed[i] ^= in.secret[i]
 		}
@@ -88,26 +90,26 @@ func (in *nonceInputs) generate() (*SecretNonce, PublicNonce, error) {
 	if in.message != nil {
 		message = slices.Concat([]byte{1}, uint64Bytes(uint64(len(in.message))), in.message)
 	}
-	var k [2]scalar
+	var k [2]curve.Scalar
 	for j := range k {
-		k[j] = hashScalar(tagNonce, seed[:], withLength1(in.id), withLength1(in.public),
-			withLength1(in.key), message, uint32Bytes(uint32(len(in.extra))), in.extra, []byte{byte(j)})
+		k[j] = curve.HashScalar(tagNonce, seed[:], withLength1(in.id), withLength1(in.public),
+			withLength1(in.key), message, curve.Uint32Bytes(uint32(len(in.extra))), in.extra, []byte{byte(j)})
 	}
 	return newSecretNonce(k[0], k[1])
 }
 
 // newSecretNonce refuses zero, which no hash will ever give.
-func newSecretNonce(k1, k2 scalar) (*SecretNonce, PublicNonce, error) {
+func newSecretNonce(k1, k2 curve.Scalar) (*SecretNonce, PublicNonce, error) {
 	if k1.IsZero() || k2.IsZero() {
 		return nil, PublicNonce{}, errors.New("frost: secret nonce out of range")
 	}
-	r1, r2 := mulBase(&k1), mulBase(&k2)
+	r1, r2 := curve.MulBase(&k1), curve.MulBase(&k2)
 	public := PublicNonce(joinPoints(&r1, &r2))
 	return &SecretNonce{secret: &nonceSecret{k1: k1, k2: k2, public: public}}, public, nil
 }
 
 // take hands the scalars out once and wipes the stored ones.
-func (n *SecretNonce) take() (k1, k2 scalar, public PublicNonce, err error) {
+func (n *SecretNonce) take() (k1, k2 curve.Scalar, public PublicNonce, err error) {
 	if n == nil || n.secret == nil || n.secret.used.Swap(true) {
 		return k1, k2, public, ErrNonceUsed
 	}
@@ -141,7 +143,7 @@ func NonceAgg(nonces map[ID]PublicNonce) (AggregateNonce, error) {
 	if len(nonces) == 0 {
 		return AggregateNonce{}, fmt.Errorf("%w: no nonces", ErrSignerSet)
 	}
-	var sum1, sum2 point
+	var sum1, sum2 curve.Point
 	var culprits []ID
 	for _, id := range slices.Sorted(maps.Keys(nonces)) {
 		r1, r2, ok := nonces[id].points()
@@ -149,13 +151,13 @@ func NonceAgg(nonces map[ID]PublicNonce) (AggregateNonce, error) {
 			culprits = append(culprits, id)
 			continue
 		}
-		addTo(&sum1, &r1)
-		addTo(&sum2, &r2)
+		curve.Accumulate(&sum1, &r1)
+		curve.Accumulate(&sum2, &r2)
 	}
 	if culprits != nil {
 		return AggregateNonce{}, &CulpritError{IDs: culprits, Contribution: ContributionPublicNonce, Err: ErrPublicNonce}
 	}
-	sum1, sum2 = affine(sum1), affine(sum2)
+	sum1, sum2 = curve.Affine(sum1), curve.Affine(sum2)
 	return joinPoints(&sum1, &sum2), nil
 }
 

@@ -3,6 +3,8 @@ package frost
 import (
 	"encoding/hex"
 	"fmt"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // MaxParticipants is the largest group that BIP-445 allows.
@@ -42,7 +44,7 @@ type Signature [SignatureSize]byte
 
 // ParsePublicKey decodes a group key. The error wraps ErrGroupKey.
 func ParsePublicKey(b []byte) (k PublicKey, err error) {
-	if _, ok := parsePoint(b); !ok {
+	if _, ok := curve.ParsePoint(b); !ok {
 		return k, ErrGroupKey
 	}
 	return PublicKey(b), nil
@@ -50,7 +52,7 @@ func ParsePublicKey(b []byte) (k PublicKey, err error) {
 
 // ParsePublicShare decodes a public share. The error wraps ErrPublicShare.
 func ParsePublicShare(b []byte) (s PublicShare, err error) {
-	if _, ok := parsePoint(b); !ok {
+	if _, ok := curve.ParsePoint(b); !ok {
 		return s, ErrPublicShare
 	}
 	return PublicShare(b), nil
@@ -85,7 +87,7 @@ func ParseAggregateNonce(b []byte) (n AggregateNonce, err error) {
 // ParsePartialSignature decodes a partial signature: any scalar below the group
 // order, zero included. The error wraps ErrPartialSignature.
 func ParsePartialSignature(b []byte) (s PartialSignature, err error) {
-	if _, ok := parseScalar(b); !ok {
+	if _, ok := curve.ParseScalar(b); !ok {
 		return s, ErrPartialSignature
 	}
 	return PartialSignature(b), nil
@@ -157,20 +159,20 @@ func (s *Signature) UnmarshalText(text []byte) error {
 
 // points decodes both halves; ok is false unless both are points other than
 // infinity.
-func (n PublicNonce) points() (r1, r2 point, ok bool) {
-	r1, ok1 := parsePoint(n[:PublicKeySize])
-	r2, ok2 := parsePoint(n[PublicKeySize:])
+func (n PublicNonce) points() (r1, r2 curve.Point, ok bool) {
+	r1, ok1 := curve.ParsePoint(n[:PublicKeySize])
+	r2, ok2 := curve.ParsePoint(n[PublicKeySize:])
 	return r1, r2, ok1 && ok2
 }
 
-func (n AggregateNonce) points() (r1, r2 point, ok bool) {
-	r1, ok1 := parsePointOrInfinity(n[:PublicKeySize])
-	r2, ok2 := parsePointOrInfinity(n[PublicKeySize:])
+func (n AggregateNonce) points() (r1, r2 curve.Point, ok bool) {
+	r1, ok1 := curve.ParsePointOrInfinity(n[:PublicKeySize])
+	r2, ok2 := curve.ParsePointOrInfinity(n[PublicKeySize:])
 	return r1, r2, ok1 && ok2
 }
 
-func joinPoints(r1, r2 *point) (n [PublicNonceSize]byte) {
-	first, second := encodePoint(r1), encodePoint(r2)
+func joinPoints(r1, r2 *curve.Point) (n [PublicNonceSize]byte) {
+	first, second := curve.EncodePoint(r1), curve.EncodePoint(r2)
 	copy(n[:PublicKeySize], first[:])
 	copy(n[PublicKeySize:], second[:])
 	return n

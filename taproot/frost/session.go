@@ -5,6 +5,8 @@ import (
 	"slices"
 
 	"github.com/btcsuite/btcd/btcec/v2"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // SessionParams fix one signature: who signs, with which nonces, for which key,
@@ -21,18 +23,18 @@ type SessionParams struct {
 // immutable and safe for concurrent use.
 type Session struct {
 	group   *Group
-	signers []ID     // ascending
-	lambdas []scalar // by position in signers
+	signers []ID           // ascending
+	lambdas []curve.Scalar // by position in signers
 	tweak   *tweakContext
 	message []byte
 
 	nonce AggregateNonce
-	b     scalar // nonce coefficient
-	r     point  // final nonce, G where the sum is infinity
-	e     scalar // challenge
+	b     curve.Scalar // nonce coefficient
+	r     curve.Point  // final nonce, G where the sum is infinity
+	e     curve.Scalar // challenge
 
 	// keyFactor is e·g·gacc, what a signer's λ·P is multiplied with.
-	keyFactor scalar
+	keyFactor curve.Scalar
 }
 
 // NewSession is ValidateSessionParams and GetSessionValues of BIP-445. The
@@ -66,7 +68,7 @@ func NewSession(g *Group, p SessionParams) (*Session, error) {
 }
 
 // Key is the x-only key that the session signs for, after all tweaks.
-func (s *Session) Key() [32]byte { return xBytes(&s.tweak.q) }
+func (s *Session) Key() [32]byte { return curve.XBytes(&s.tweak.q) }
 
 // Signers are the participants of the session, ascending.
 func (s *Session) Signers() []ID { return slices.Clone(s.signers) }
@@ -76,28 +78,28 @@ func (s *Session) Message() []byte { return slices.Clone(s.message) }
 
 // setNonce computes b, and R = R1 + b·R2, or G where that is infinity. The
 // signer count inside b dates from revision 0.8.0.
-func (s *Session) setNonce(r1, r2 *point) {
-	q := xBytes(&s.tweak.q)
-	s.b = hashScalar(tagNonceCoefficient,
-		uint32Bytes(uint32(len(s.signers))), idBytes(s.signers), s.nonce[:], q[:], s.message)
-	bR2 := mul(&s.b, r2)
-	s.r = add(r1, &bR2)
-	if isInfinity(&s.r) {
+func (s *Session) setNonce(r1, r2 *curve.Point) {
+	q := curve.XBytes(&s.tweak.q)
+	s.b = curve.HashScalar(tagNonceCoefficient,
+		curve.Uint32Bytes(uint32(len(s.signers))), idBytes(s.signers), s.nonce[:], q[:], s.message)
+	bR2 := curve.Mul(&s.b, r2)
+	s.r = curve.Sum(*r1, bR2)
+	if curve.IsInfinity(&s.r) {
 		btcec.GeneratorJacobian(&s.r)
-		s.r = affine(s.r)
+		s.r = curve.Affine(s.r)
 	}
 }
 
 func (s *Session) setChallenge() {
-	r, q := xBytes(&s.r), xBytes(&s.tweak.q)
-	s.e = hashScalar(tagChallenge, r[:], q[:], s.message)
+	r, q := curve.XBytes(&s.r), curve.XBytes(&s.tweak.q)
+	s.e = curve.HashScalar(tagChallenge, r[:], q[:], s.message)
 	g := s.tweak.sign()
 	s.keyFactor = s.e
 	s.keyFactor.Mul(&g).Mul(&s.tweak.gacc)
 }
 
 // lambda is the Lagrange coefficient of a signer at the secret.
-func (s *Session) lambda(id ID) (*scalar, error) {
+func (s *Session) lambda(id ID) (*curve.Scalar, error) {
 	i, found := slices.BinarySearch(s.signers, id)
 	if !found {
 		return nil, fmt.Errorf("%w: participant %d, signers %v", ErrNotSigner, id, s.signers)

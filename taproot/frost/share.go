@@ -2,23 +2,18 @@ package frost
 
 import (
 	"fmt"
-	"sync"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // Share is a participant's secret share of the group's key. It prints as
 // redacted, refuses to be encoded, and is used by reference only. Sign reads
 // it; Reveal is the one way to its bytes.
 type Share struct {
-	_      noCopy
+	_      curve.NoCopy
 	id     ID
-	public point
-	secret *shareSecret
-}
-
-type shareSecret struct {
-	mu    sync.RWMutex
-	value scalar
-	wiped bool
+	public curve.Point
+	secret *curve.Secret
 }
 
 // NewShare makes the share of a participant from its 32 bytes. The caller wipes
@@ -27,18 +22,18 @@ func NewShare(id ID, secret []byte) (*Share, error) {
 	if id >= MaxParticipants {
 		return nil, fmt.Errorf("%w: participant %d", ErrParticipants, id)
 	}
-	value, ok := parseScalar(secret)
-	if !ok || value.IsZero() {
+	kept, public, ok := curve.NewSecret(secret)
+	if !ok {
 		return nil, ErrSecretShare
 	}
-	return &Share{id: id, public: mulBase(&value), secret: &shareSecret{value: value}}, nil
+	return &Share{id: id, public: public, secret: kept}, nil
 }
 
 // ID is the participant that the share belongs to.
 func (s *Share) ID() ID { return s.id }
 
 // Public is the public share.
-func (s *Share) Public() PublicShare { return encodePoint(&s.public) }
+func (s *Share) Public() PublicShare { return curve.EncodePoint(&s.public) }
 
 // Reveal returns the 32 secret bytes, to be encrypted and stored. Whoever holds
 // them holds the share. The error is ErrShareWiped.
@@ -55,13 +50,9 @@ func (s *Share) Reveal() ([]byte, error) {
 // Wipe overwrites the secret. Later use returns ErrShareWiped. Copies that the
 // Go runtime or an earlier Reveal made are beyond its reach.
 func (s *Share) Wipe() {
-	if s == nil || s.secret == nil {
-		return
+	if s != nil {
+		s.secret.Wipe()
 	}
-	s.secret.mu.Lock()
-	defer s.secret.mu.Unlock()
-	s.secret.value.Zero()
-	s.secret.wiped = true
 }
 
 // Format prints the identifier and never the secret, whatever the verb.
@@ -82,26 +73,18 @@ func (s *Share) GoString() string { return s.String() }
 // accident.
 func (s *Share) MarshalText() ([]byte, error) { return nil, ErrSecret }
 
-func (s *Share) read() (scalar, error) {
-	if s == nil || s.secret == nil {
-		return scalar{}, ErrShareWiped
+func (s *Share) read() (curve.Scalar, error) {
+	if s == nil {
+		return curve.Scalar{}, ErrShareWiped
 	}
-	s.secret.mu.RLock()
-	defer s.secret.mu.RUnlock()
-	if s.secret.wiped {
-		return scalar{}, ErrShareWiped
+	value, ok := s.secret.Read()
+	if !ok {
+		return curve.Scalar{}, ErrShareWiped
 	}
-	return s.secret.value, nil
+	return value, nil
 }
-
-// noCopy lets go vet report copies of the types that embed it.
-type noCopy struct{}
-
-func (*noCopy) Lock()   {}
-func (*noCopy) Unlock() {}
 
 var (
 	_ fmt.Formatter  = (*Share)(nil)
 	_ fmt.GoStringer = (*Share)(nil)
-	_ sync.Locker    = (*noCopy)(nil)
 )

@@ -1,6 +1,10 @@
 package frost
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
+)
 
 // Sign is round two: it consumes the secret nonce and returns the partial
 // signature of share's participant, which it has verified. The nonce is gone
@@ -24,14 +28,14 @@ func (s *Session) Sign(nonce *SecretNonce, share *Share) (PartialSignature, erro
 	if err != nil {
 		return PartialSignature{}, err
 	}
-	if known := s.group.share(share.id); known != nil && !equal(known, &share.public) {
+	if known := s.group.share(share.id); known != nil && !curve.Equal(known, &share.public) {
 		return PartialSignature{}, fmt.Errorf("%w: participant %d", ErrShareMismatch, share.id)
 	}
 
 	// s = k1 + b·k2 + e·λ·g·gacc·d', with both nonces negated for an odd R.
-	var response, key scalar
+	var response, key curve.Scalar
 	response.Mul2(&s.b, &k2).Add(&k1)
-	if isOdd(&s.r) {
+	if curve.IsOdd(&s.r) {
 		response.Negate()
 	}
 	key.Mul2(&s.keyFactor, lambda).Mul(&secret)

@@ -3,6 +3,8 @@ package frost
 import (
 	"fmt"
 	"slices"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // ThresholdInfo is what every member of a group knows, and may be public. The
@@ -31,9 +33,9 @@ func (ti ThresholdInfo) Validate() error {
 type Group struct {
 	threshold    int
 	participants int
-	key          point
+	key          curve.Point
 	keyBytes     PublicKey
-	shares       []*point // by ID, nil when unknown; empty when none is known
+	shares       []*curve.Point // by ID, nil when unknown; empty when none is known
 }
 
 // NewGroup validates ti as ThresholdInfo.Validate does and keeps its own copy.
@@ -43,12 +45,12 @@ func NewGroup(ti ThresholdInfo) (*Group, error) {
 	if err != nil {
 		return nil, err
 	}
-	g.shares = make([]*point, g.participants)
+	g.shares = make([]*curve.Point, g.participants)
 	for i, share := range ti.PublicShares {
 		if share == nil {
 			continue
 		}
-		p, ok := parsePoint(share[:])
+		p, ok := curve.ParsePoint(share[:])
 		if !ok {
 			return nil, fmt.Errorf("%w: participant %d", ErrPublicShare, i)
 		}
@@ -81,7 +83,7 @@ func (g *Group) PublicShare(id ID) (PublicShare, bool) {
 	if p == nil {
 		return PublicShare{}, false
 	}
-	return encodePoint(p), true
+	return curve.EncodePoint(p), true
 }
 
 // Info is the group as ThresholdInfo, for storing.
@@ -106,14 +108,14 @@ func newGroup(threshold, participants int, key PublicKey) (*Group, error) {
 	if participants > MaxParticipants {
 		return nil, fmt.Errorf("%w: n = %d", ErrParticipants, participants)
 	}
-	p, ok := parsePoint(key[:])
+	p, ok := curve.ParsePoint(key[:])
 	if !ok {
 		return nil, ErrGroupKey
 	}
 	return &Group{threshold: threshold, participants: participants, key: p, keyBytes: key}, nil
 }
 
-func (g *Group) share(id ID) *point {
+func (g *Group) share(id ID) *curve.Point {
 	if uint64(id) >= uint64(len(g.shares)) {
 		return nil
 	}
@@ -138,15 +140,15 @@ func (g *Group) checkShares() error {
 	}
 	for _, id := range rest {
 		expected := g.interpolate(basis, int(id))
-		if !equal(&expected, g.shares[id]) {
+		if !curve.Equal(&expected, g.shares[id]) {
 			return fmt.Errorf("%w: participant %d or one of %v", ErrPolynomial, id, basis.ids)
 		}
 	}
 	key := g.interpolate(basis, secretAt)
-	if isInfinity(&key) {
+	if curve.IsInfinity(&key) {
 		return ErrInfinity
 	}
-	if !equal(&key, &g.key) {
+	if !curve.Equal(&key, &g.key) {
 		return ErrKeyMismatch
 	}
 	return nil
@@ -160,41 +162,41 @@ func (g *Group) checkShares() error {
 // only if it fails is each share looked at.
 func (g *Group) sharesCombine(basis *basis, rest []ID) bool {
 	seed := g.hashShares()
-	points := make([]point, 0, len(basis.ids)+len(rest)+1)
+	points := make([]curve.Point, 0, len(basis.ids)+len(rest)+1)
 	scalars := basis.at(secretAt)
 	for i := range scalars {
 		scalars[i].Negate()
 		points = append(points, *g.shares[basis.ids[i]])
 	}
 	for _, id := range rest {
-		factor := hashScalar(tagShareCheck, seed[:], uint32Bytes(uint32(id)))
+		factor := curve.HashScalar(tagShareCheck, seed[:], curve.Uint32Bytes(uint32(id)))
 		for i, coefficient := range basis.at(int(id)) {
 			coefficient.Mul(&factor).Negate()
 			scalars[i].Add(&coefficient)
 		}
 		scalars, points = append(scalars, factor), append(points, *g.shares[id])
 	}
-	var one scalar
+	var one curve.Scalar
 	one.SetInt(1)
 	sum := multiExp(append(scalars, one), append(points, g.key))
-	return isInfinity(&sum)
+	return curve.IsInfinity(&sum)
 }
 
 // hashShares commits to the group: key, threshold and every known share.
 func (g *Group) hashShares() [32]byte {
-	parts := [][]byte{uint32Bytes(uint32(g.threshold)), g.keyBytes[:]}
+	parts := [][]byte{curve.Uint32Bytes(uint32(g.threshold)), g.keyBytes[:]}
 	for id, share := range g.shares {
 		if share != nil {
-			encoded := encodePoint(share)
-			parts = append(parts, uint32Bytes(uint32(id)), encoded[:])
+			encoded := curve.EncodePoint(share)
+			parts = append(parts, curve.Uint32Bytes(uint32(id)), encoded[:])
 		}
 	}
-	return taggedHash(tagShareCheck, parts...)
+	return curve.TaggedHash(tagShareCheck, parts...)
 }
 
 // interpolate is DerivePubshareAt of BIP-445.
-func (g *Group) interpolate(basis *basis, x int) point {
-	points := make([]point, len(basis.ids))
+func (g *Group) interpolate(basis *basis, x int) curve.Point {
+	points := make([]curve.Point, len(basis.ids))
 	for i, id := range basis.ids {
 		points[i] = *g.shares[id]
 	}

@@ -1,6 +1,10 @@
 package frost
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
+)
 
 // Tweak is added to the group key before signing: plain as BIP-32 derivation
 // does, or x-only as the Taproot output key does (the key is made even first).
@@ -11,7 +15,7 @@ type Tweak struct {
 
 // NewTweak reads a tweak from bytes. The error wraps ErrTweakRange.
 func NewTweak(value []byte, xOnly bool) (Tweak, error) {
-	if _, ok := parseScalar(value); !ok {
+	if _, ok := curve.ParseScalar(value); !ok {
 		return Tweak{}, ErrTweakRange
 	}
 	return Tweak{Value: [32]byte(value), XOnly: xOnly}, nil
@@ -20,7 +24,7 @@ func NewTweak(value []byte, xOnly bool) (Tweak, error) {
 // TweakedKey is the x-only key for which a session with these tweaks signs.
 // The error wraps ErrGroupKey, ErrTweakRange or ErrTweakInfinity.
 func TweakedKey(key PublicKey, tweaks []Tweak) ([32]byte, error) {
-	p, ok := parsePoint(key[:])
+	p, ok := curve.ParsePoint(key[:])
 	if !ok {
 		return [32]byte{}, ErrGroupKey
 	}
@@ -28,17 +32,17 @@ func TweakedKey(key PublicKey, tweaks []Tweak) ([32]byte, error) {
 	if err != nil {
 		return [32]byte{}, err
 	}
-	return xBytes(&ctx.q), nil
+	return curve.XBytes(&ctx.q), nil
 }
 
 // tweakContext is the tweak context of BIP-445 and BIP-327: Q, gacc, tacc.
 type tweakContext struct {
-	q    point
-	gacc scalar // 1 or −1
-	tacc scalar
+	q    curve.Point
+	gacc curve.Scalar // 1 or −1
+	tacc curve.Scalar
 }
 
-func newTweakContext(key point, tweaks []Tweak) (*tweakContext, error) {
+func newTweakContext(key curve.Point, tweaks []Tweak) (*tweakContext, error) {
 	ctx := &tweakContext{q: key}
 	ctx.gacc.SetInt(1)
 	for i, tweak := range tweaks {
@@ -51,18 +55,18 @@ func newTweakContext(key point, tweaks []Tweak) (*tweakContext, error) {
 
 // apply is ApplyTweak: Q = gQ + tG, gacc = g·gacc, tacc = t + g·tacc.
 func (c *tweakContext) apply(tweak Tweak) error {
-	t, ok := parseScalar(tweak.Value[:])
+	t, ok := curve.ParseScalar(tweak.Value[:])
 	if !ok {
 		return ErrTweakRange
 	}
-	if tweak.XOnly && isOdd(&c.q) {
-		c.q = negate(&c.q)
+	if tweak.XOnly && curve.IsOdd(&c.q) {
+		c.q = curve.Negate(c.q)
 		c.gacc.Negate()
 		c.tacc.Negate()
 	}
-	tG := mulBase(&t)
-	c.q = add(&c.q, &tG)
-	if isInfinity(&c.q) {
+	tG := curve.MulBase(&t)
+	c.q = curve.Sum(c.q, tG)
+	if curve.IsInfinity(&c.q) {
 		return ErrTweakInfinity
 	}
 	c.tacc.Add(&t)
@@ -71,9 +75,9 @@ func (c *tweakContext) apply(tweak Tweak) error {
 
 // sign is g of BIP-445: −1 if the final Q is odd, 1 otherwise, as BIP-340 signs
 // for the even key.
-func (c *tweakContext) sign() (g scalar) {
+func (c *tweakContext) sign() (g curve.Scalar) {
 	g.SetInt(1)
-	if isOdd(&c.q) {
+	if curve.IsOdd(&c.q) {
 		g.Negate()
 	}
 	return g

@@ -11,6 +11,8 @@ import (
 	"slices"
 	"strings"
 	"testing"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // vectorFile is the union of what the BIP-445 vector files hold.
@@ -262,8 +264,8 @@ func secretNonce(b []byte) (*SecretNonce, PublicNonce, error) {
 	if len(b) < 64 {
 		return nil, PublicNonce{}, errors.New("short secret nonce")
 	}
-	k1, ok1 := parseScalar(b[:32])
-	k2, ok2 := parseScalar(b[32:64])
+	k1, ok1 := curve.ParseScalar(b[:32])
+	k2, ok2 := curve.ParseScalar(b[32:64])
 	if !ok1 || !ok2 {
 		return nil, PublicNonce{}, errors.New("secret nonce out of range")
 	}

@@ -4,6 +4,8 @@ import (
 	"bytes"
 	"errors"
 	"testing"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 func TestThresholdInfoVectors(t *testing.T) {
@@ -54,7 +56,7 @@ func TestNonceGenVectors(t *testing.T) {
 				}
 			}
 			if c.SignerID != nil {
-				in.id = uint32Bytes(uint32(*c.SignerID))
+				in.id = curve.Uint32Bytes(uint32(*c.SignerID))
 			}
 			secret, public, err := in.generate()
 			if err != nil {

@@ -1,6 +1,10 @@
 package frost
 
-import "fmt"
+import (
+	"fmt"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
+)
 
 // PartialSigVerify checks one signer's partial signature against its public
 // nonce and public share.
@@ -21,7 +25,7 @@ func (s *Session) PartialSigVerify(id ID, nonce PublicNonce, signature PartialSi
 
 // verifyPartial checks s·G = ±(R1 + b·R2) + e·λ·g·gacc·P, the sign by the
 // parity of R.
-func (s *Session) verifyPartial(id ID, public *point, nonce PublicNonce, signature PartialSignature) error {
+func (s *Session) verifyPartial(id ID, public *curve.Point, nonce PublicNonce, signature PartialSignature) error {
 	lambda, err := s.lambda(id)
 	if err != nil {
 		return err
@@ -31,21 +35,21 @@ func (s *Session) verifyPartial(id ID, public *point, nonce PublicNonce, signatu
 		return &CulpritError{IDs: []ID{id}, Contribution: ContributionPublicNonce, Err: ErrPublicNonce}
 	}
 	wrong := &CulpritError{IDs: []ID{id}, Contribution: ContributionPartialSignature, Err: ErrPartialSignature}
-	response, ok := parseScalar(signature[:])
+	response, ok := curve.ParseScalar(signature[:])
 	if !ok {
 		return wrong
 	}
-	right := mul(&s.b, &r2)
-	right = add(&right, &r1)
-	if isOdd(&s.r) {
-		right = negate(&right)
+	right := curve.Mul(&s.b, &r2)
+	curve.Accumulate(&right, &r1)
+	if curve.IsOdd(&s.r) {
+		right = curve.Negate(right)
 	}
-	var factor scalar
+	var factor curve.Scalar
 	factor.Mul2(&s.keyFactor, lambda)
-	key := mul(&factor, public)
-	right = add(&right, &key)
-	left := mulBase(&response)
-	if !equal(&left, &right) {
+	key := curve.Mul(&factor, public)
+	right = curve.Sum(right, key)
+	left := curve.MulBase(&response)
+	if !curve.Equal(&left, &right) {
 		return wrong
 	}
 	return nil
@@ -57,20 +61,20 @@ func VerifySignature(key [32]byte, message []byte, signature Signature) error {
 	var compressed [PublicKeySize]byte
 	compressed[0] = 0x02
 	copy(compressed[1:], key[:])
-	p, ok := parsePoint(compressed[:])
+	p, ok := curve.ParsePoint(compressed[:])
 	if !ok {
 		return ErrSignature
 	}
-	response, ok := parseScalar(signature[32:])
+	response, ok := curve.ParseScalar(signature[32:])
 	if !ok {
 		return ErrSignature
 	}
-	challenge := hashScalar(tagChallenge, signature[:32], key[:], message)
+	challenge := curve.HashScalar(tagChallenge, signature[:32], key[:], message)
 	challenge.Negate()
-	r, eP := mulBase(&response), mul(&challenge, &p)
-	r = add(&r, &eP)
+	r, eP := curve.MulBase(&response), curve.Mul(&challenge, &p)
+	r = curve.Sum(r, eP)
 	// An x at or above the field size equals no x coordinate.
-	if isInfinity(&r) || isOdd(&r) || xBytes(&r) != [32]byte(signature[:32]) {
+	if curve.IsInfinity(&r) || curve.IsOdd(&r) || curve.XBytes(&r) != [32]byte(signature[:32]) {
 		return ErrSignature
 	}
 	return nil
