@@ -31,7 +31,8 @@
 //	asked   → parked   it failed: no connection, no answer in time
 //	asked   → out      it refused, or gave a wrong number of nonces
 //	ready   → signing  t are ready and a session begins
-//	ready   → out      its last answer, or a nonce in it, is found to be wrong
+//	ready   → out      its last answer, or a nonce in it, is found to be wrong, or
+//	                   its session's nonces to cancel out
 //	signing → ready    it answered and gave nonces
 //	signing → parked   it failed
 //	signing → out      it refused, or gave a wrong number of anything
@@ -49,6 +50,12 @@
 // session by a wrong answer and hold up the next by silence. As it is, each session
 // that fails has a signer that is in no other one that fails, and Sign needs at most
 // n−t+1 sessions, where n is how many signers it was given.
+//
+// One lie cannot be pinned on a part: if signers that conspire choose nonces whose
+// sum is infinity, all parts are right and the signature is not (BIP-445 puts G for
+// such a sum). No honest signer can be among them, so all of that session that are
+// not in a newer one are out, with ErrNoncesCancel. The last to answer always is,
+// which keeps the bound.
 //
 // The bound holds while t signers never fail. When fewer are left, those that failed
 // may be asked again (Options.Retries), each time for one more session at most.

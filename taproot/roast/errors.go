@@ -13,6 +13,13 @@ import (
 // ErrSilent says that a signer did not answer within the time it had.
 var ErrSilent = errors.New("no answer")
 
+// ErrNoncesCancel says that all signers of a session signed rightly with nonces
+// whose sum is infinity, so that no signature came of it. Each of them conspired:
+// nobody can sign for nonces that cancel those of a signer whose secret it does not
+// know. It is no *Blame because nothing shows it to others: whoever takes the
+// coordinator's word for the sums could be shown an honest signer so.
+var ErrNoncesCancel = errors.New("nonces that cancel out")
+
 // ErrSigners says that the coordinator was given one signer twice, or one that
 // is not in the group.
 var ErrSigners = errors.New("roast: bad list of signers")
@@ -46,7 +53,7 @@ func (e *MalformedError) Unwrap() error { return e.Err }
 type NoQuorumError struct {
 	Need int // t
 	// Failed says of each signer that did not help why: it is or wraps a *Blame,
-	// a *RefusalError, ErrSilent, or the error of its Signer.
+	// a *RefusalError, ErrSilent, ErrNoncesCancel, or the error of its Signer.
 	Failed map[frost.ID]error
 	// Willing are those that had answered without fault, ascending. They are fewer
 	// than Need unless Cause is set.

@@ -293,19 +293,24 @@ func (r *run) finish(s *session) error {
 	if err := s.prepare(r.group, r.messages); err != nil {
 		return err
 	}
-	signatures, culprits, err := s.aggregate()
+	o, err := s.aggregate()
 	if err != nil {
 		return err
 	}
-	if len(culprits) == 0 {
-		r.signed, r.signatures = s, signatures
+	if o.good() {
+		r.signed, r.signatures = s, o.signatures
 	}
 	for _, id := range s.signers {
 		m := r.members[id]
-		if message, lied := culprits[id]; lied {
+		message, lied := o.culprits[id]
+		switch {
+		case lied:
 			r.blameSignature(m, s, message)
-		}
-		if m.session == s { // else it is in a newer one already
+		case m.session != s: // it is in a newer one already
+		case o.cancel:
+			r.putOut(m, fmt.Errorf("%w in session %d", ErrNoncesCancel, s.number))
+			s.lost = true
+		default:
 			m.session = nil
 		}
 	}
@@ -356,7 +361,12 @@ func (r *run) blame(m *member, b *Blame) {
 		b.ID = m.id
 		m.err = b
 	}
-	m.state, m.nonces, m.session = out, nil, nil
+	r.putOut(m, m.err)
+}
+
+// putOut leaves a member out for good.
+func (r *run) putOut(m *member, err error) {
+	m.state, m.err, m.nonces, m.session = out, err, nil, nil
 	r.ready = slices.DeleteFunc(r.ready, func(o *member) bool { return o == m })
 }
 

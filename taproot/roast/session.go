@@ -72,30 +72,42 @@ func (s *session) prepare(group *frost.Group, messages []Message) error {
 	return nil
 }
 
-// aggregate makes the signatures, or finds every signer whose parts are wrong
-// and the first message for which they are. The signatures are checked first, the
-// parts only of a message whose signature is wrong.
-func (s *session) aggregate() (signatures []frost.Signature, culprits map[frost.ID]int, err error) {
-	signatures = make([]frost.Signature, len(s.values))
+// outcome is what came of a session that all have answered.
+type outcome struct {
+	signatures []frost.Signature
+	culprits   map[frost.ID]int // whose parts are wrong, and the first message for which they are
+	cancel     bool             // the nonces of some message cancel out
+}
+
+func (o *outcome) good() bool { return len(o.culprits) == 0 && !o.cancel }
+
+// aggregate makes the signatures, or finds every signer whose parts are wrong. The
+// signatures are checked first, the parts only of a message whose signature is wrong.
+func (s *session) aggregate() (*outcome, error) {
+	o := &outcome{signatures: make([]frost.Signature, len(s.values)), culprits: make(map[frost.ID]int)}
 	wrong, errs := make([][]frost.ID, len(s.values)), make([]error, len(s.values))
 	inParallel(len(s.values), func(i int) {
 		var err error
-		if signatures[i], err = s.sum(i); err != nil {
+		if o.signatures[i], err = s.sum(i); err != nil {
 			wrong[i], errs[i] = s.culprits(i, err)
 		}
 	})
-	if err := errors.Join(errs...); err != nil {
-		return nil, nil, fmt.Errorf("roast: session %d: %w", s.number, err)
+	for i := range errs {
+		if errors.Is(errs[i], ErrNoncesCancel) {
+			o.cancel, errs[i] = true, nil
+		}
 	}
-	culprits = make(map[frost.ID]int)
+	if err := errors.Join(errs...); err != nil {
+		return nil, fmt.Errorf("roast: session %d: %w", s.number, err)
+	}
 	for i, ids := range wrong {
 		for _, id := range ids {
-			if _, known := culprits[id]; !known {
-				culprits[id] = i
+			if _, known := o.culprits[id]; !known {
+				o.culprits[id] = i
 			}
 		}
 	}
-	return signatures, culprits, nil
+	return o, nil
 }
 
 // sum adds the parts of one message and verifies what comes out.
@@ -112,8 +124,9 @@ func (s *session) sum(message int) (frost.Signature, error) {
 	return signature, frost.VerifySignature(values.Key(), values.Message(), signature)
 }
 
-// culprits names every signer whose part of a message is wrong. That there is
-// none is not possible: the sums of the nonces are the coordinator's own.
+// culprits names every signer whose part of a message is wrong. If there is none,
+// the sum of the nonces is infinity, for which BIP-445 puts G: the sums are the
+// coordinator's own, so nothing else is possible.
 func (s *session) culprits(message int, sumError error) (wrong []frost.ID, err error) {
 	for _, id := range s.signers {
 		bad, err := s.wrong(id, message)
@@ -123,6 +136,9 @@ func (s *session) culprits(message int, sumError error) (wrong []frost.ID, err e
 		if bad {
 			wrong = append(wrong, id)
 		}
+	}
+	if wrong == nil && s.aggregates[message] == (frost.AggregateNonce{}) {
+		return nil, ErrNoncesCancel
 	}
 	if wrong == nil {
 		return nil, fmt.Errorf("message %d: %w: %w", message, frost.ErrBlameUncertain, sumError)
