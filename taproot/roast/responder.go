@@ -143,7 +143,7 @@ func (r *Responder) Sign(request SignRequest) (Answer, error) {
 	if err := errors.Join(errs...); err != nil {
 		return Answer{}, fmt.Errorf("roast: session %d: %w", request.Session, err)
 	}
-	if !r.drop(p) {
+	if !r.take(p) {
 		return Answer{}, ErrNoNonces // another call was faster, or they just expired
 	}
 	defer p.wipe()
@@ -162,7 +162,7 @@ func (r *Responder) Sign(request SignRequest) (Answer, error) {
 
 // Forget wipes the nonces of a request.
 func (r *Responder) Forget(request RequestID) {
-	r.dropAll(func(p *promise) bool { return p.request == request })
+	r.drop(func(p *promise) bool { return p.request == request })
 }
 
 // Close wipes all nonces. The share stays its owner's to wipe.
@@ -170,7 +170,7 @@ func (r *Responder) Close() {
 	r.mu.Lock()
 	r.closed = true
 	r.mu.Unlock()
-	r.dropAll(func(*promise) bool { return true })
+	r.drop(func(*promise) bool { return true })
 }
 
 // Signer is the responder as a coordinator in the same process asks it, for
@@ -222,24 +222,22 @@ func (r *Responder) generate(random io.Reader, p *promise, message int, made uin
 		Message: p.messages[message].Digest[:], Extra: extra})
 }
 
-// keep stores a promise in place of what it makes void.
+// keep stores a promise in place of what it makes void, in one step.
 func (r *Responder) keep(p *promise) error {
-	r.dropAll(func(o *promise) bool { return o.request == p.request })
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	if r.closed {
 		p.wipe()
 		return ErrClosed
 	}
+	r.dropLocked(func(o *promise) bool { return o.request == p.request })
 	r.outstanding = append(r.outstanding, p)
 	for len(r.outstanding) > r.options.Requests {
 		r.outstanding[0].wipe()
 		r.outstanding = slices.Delete(r.outstanding, 0, 1)
 	}
 	p.timer = time.AfterFunc(r.options.Lifetime, func() {
-		if r.drop(p) {
-			p.wipe()
-		}
+		r.drop(func(o *promise) bool { return o == p })
 	})
 	return nil
 }
@@ -252,28 +250,34 @@ func (r *Responder) find(request SignRequest) (*promise, error) {
 		return nil, ErrClosed
 	}
 	for _, p := range r.outstanding {
-		if p.request == request.Request && p.commitment == request.Commitment && time.Now().Round(0).Before(p.expires) {
+		if p.request == request.Request && p.commitment == request.Commitment && !p.expired() {
 			return p, nil
 		}
 	}
 	return nil, ErrNoNonces
 }
 
-// drop takes a promise out. It is true for one caller only.
-func (r *Responder) drop(p *promise) bool {
+// take takes a promise out, to sign with it. It is true for one caller only, and
+// for none once the promise has expired, also while find's caller was at work.
+func (r *Responder) take(p *promise) bool {
 	r.mu.Lock()
 	defer r.mu.Unlock()
 	i := slices.Index(r.outstanding, p)
-	if i < 0 {
+	if i < 0 || p.expired() {
 		return false
 	}
 	r.outstanding = slices.Delete(r.outstanding, i, i+1)
 	return true
 }
 
-func (r *Responder) dropAll(which func(*promise) bool) {
+// drop wipes all promises of a kind.
+func (r *Responder) drop(which func(*promise) bool) {
 	r.mu.Lock()
 	defer r.mu.Unlock()
+	r.dropLocked(which)
+}
+
+func (r *Responder) dropLocked(which func(*promise) bool) {
 	r.outstanding = slices.DeleteFunc(r.outstanding, func(p *promise) bool {
 		gone := which(p)
 		if gone {
@@ -282,6 +286,9 @@ func (r *Responder) dropAll(which func(*promise) bool) {
 		return gone
 	})
 }
+
+// expired goes by the wall clock.
+func (p *promise) expired() bool { return !time.Now().Round(0).Before(p.expires) }
 
 // wipe makes the nonces unusable, those that were used as well as the others.
 func (p *promise) wipe() {

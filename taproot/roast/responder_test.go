@@ -231,6 +231,39 @@ func TestNoncesThatGiveWayAreWiped(t *testing.T) {
 	}
 }
 
+// Of many commitments to one request at once, one is outstanding, and those to
+// other requests do not give way.
+func TestOneCommitmentOfARequestIsOutstanding(t *testing.T) {
+	r := newRound(t, ResponderOptions{})
+	defer r.responder.Close()
+	other := []Message{{Digest: [32]byte{9}}}
+	id, err := NewRequestID(r.responder.group, other)
+	if err == nil {
+		_, err = r.responder.Commit(CommitRequest{Request: id, Messages: 1}, other)
+	}
+	if err != nil {
+		t.Fatal(err)
+	}
+	for round := range 20000 {
+		start := make(chan struct{})
+		var calls sync.WaitGroup
+		for range 8 {
+			p := &promise{request: r.commit.Request}
+			calls.Go(func() {
+				<-start
+				if err := r.responder.keep(p); err != nil {
+					t.Error(err)
+				}
+			})
+		}
+		close(start)
+		calls.Wait()
+		if n := len(r.responder.outstanding); n != 2 {
+			t.Fatalf("round %d: %d commitments to two requests are outstanding", round, n)
+		}
+	}
+}
+
 func TestNoncesExpire(t *testing.T) {
 	for _, test := range []struct {
 		after time.Duration
@@ -261,6 +294,10 @@ func TestNoncesExpireByTheWallClock(t *testing.T) {
 	r.promise().expires = time.Now().Round(0)
 	if _, err := r.responder.Sign(r.sign); !errors.Is(err, ErrNoNonces) {
 		t.Errorf("error %v", err)
+	}
+	// Or it was suspended when the call had found them and not signed yet.
+	if r.responder.take(r.promise()) {
+		t.Error("expired nonces were taken")
 	}
 }
 
