@@ -15,7 +15,7 @@ import (
 // nonces are the signers' public nonces of round one; without them, or without
 // public shares in the group, the error wraps ErrSignature and
 // ErrBlameUncertain. The same two come back when every part is right: then the
-// aggregate nonce is not the sum of the nonces. ErrSignerSet says that a
+// aggregate nonce is not the sum of the nonces, or that sum is infinity. ErrSignerSet says that a
 // signature is missing or comes from outside the signer set.
 func (s *Session) Aggregate(signatures map[ID]PartialSignature, nonces map[ID]PublicNonce) (Signature, error) {
 	signature, err := s.PartialSigAgg(signatures)
@@ -88,5 +88,5 @@ func (s *Session) blame(signatures map[ID]PartialSignature, nonces map[ID]Public
 	case badSignature != nil:
 		return &CulpritError{IDs: badSignature, Contribution: ContributionPartialSignature, Err: ErrPartialSignature}
 	}
-	return fmt.Errorf("%w: the aggregate nonce is not the sum of the public nonces", uncertain)
+	return fmt.Errorf("%w: the aggregate nonce is not the sum of the public nonces, or is infinity", uncertain)
 }

@@ -14,7 +14,8 @@ import (
 // vault with real money makes its key by ChillDKG, where no one ever sees it.
 //
 // shares[i] belongs to participant i. random nil means crypto/rand. The error
-// wraps ErrThreshold or ErrParticipants, or says that random failed.
+// wraps ErrThreshold or ErrParticipants, or says that random failed; it wraps
+// ErrSecretShare when random gave a value that random bytes never are.
 func TrustedDealer(t, n int, random io.Reader) (*Group, []*Share, error) {
 	if random == nil {
 		random = rand.Reader
@@ -64,16 +65,16 @@ func dealShare(polynomial []curve.Scalar, id ID) (*Share, error) {
 	return NewShare(id, b[:])
 }
 
-// randomScalar draws until the value lies in 1 … order−1.
+// randomScalar draws a value in 1 … order−1. One that is not means that the source
+// is broken, so there is no second draw: it might never end.
 func randomScalar(random io.Reader, s *curve.Scalar) error {
 	var b [32]byte
 	defer clear(b[:])
-	for {
-		if _, err := io.ReadFull(random, b[:]); err != nil {
-			return fmt.Errorf("frost: reading randomness: %w", err)
-		}
-		if overflow := s.SetBytes(&b); overflow == 0 && !s.IsZero() {
-			return nil
-		}
+	if _, err := io.ReadFull(random, b[:]); err != nil {
+		return fmt.Errorf("frost: reading randomness: %w", err)
 	}
+	if overflow := s.SetBytes(&b); overflow != 0 || s.IsZero() {
+		return fmt.Errorf("%w: the random source is broken", ErrSecretShare)
+	}
+	return nil
 }

@@ -48,6 +48,7 @@ func (g *Group) DeterministicSign(share *Share, p DeterministicParams) (PublicNo
 	if err != nil {
 		return fail(err)
 	}
+	defer nonce.Discard()
 	aggregate, err := addOwnNonce(public, p.OtherNonces)
 	if err != nil {
 		return fail(err)
@@ -88,9 +89,11 @@ func deterministicNonce(
 	q := curve.XBytes(&tweak.q)
 	context := slices.Concat(curve.Uint32Bytes(uint32(id)), curve.Uint32Bytes(uint32(len(signers))), idBytes(signers),
 		withLength1(others), q[:], uint64Bytes(uint64(len(p.Message))), p.Message)
-	k1 := curve.HashScalar(tagDeterministicNonce, seed[:], context, []byte{0})
-	k2 := curve.HashScalar(tagDeterministicNonce, seed[:], context, []byte{1})
-	return newSecretNonce(k1, k2)
+	var k [2]curve.Scalar // newSecretNonce wipes it
+	for j := range k {
+		k[j] = curve.HashScalar(tagDeterministicNonce, seed[:], context, []byte{byte(j)})
+	}
+	return newSecretNonce(&k)
 }
 
 // addOwnNonce is NonceAgg of two. Like there, infinity is refused in the

@@ -4,11 +4,14 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 	"math/rand/v2"
 	"slices"
 	"strings"
 	"sync"
 	"testing"
+
+	"github.com/daobank/daobank/taproot/internal/curve"
 )
 
 // seeded gives the same bytes at every run, so that a failure can be repeated.
@@ -339,8 +342,31 @@ func TestDealerRefuses(t *testing.T) {
 			t.Errorf("%d of %d: error %v, want %v", c.t, c.n, err, c.want)
 		}
 	}
+	if _, _, err := TrustedDealer(2, 3, io.LimitReader(zeros{}, 1<<20)); !errors.Is(err, ErrSecretShare) {
+		t.Errorf("randomness of zeros: error %v", err)
+	}
 	if _, _, err := TrustedDealer(2, 3, strings.NewReader("short")); err == nil {
 		t.Error("dealt from a random source that ran dry")
+	}
+}
+
+type zeros struct{}
+
+func (zeros) Read(b []byte) (int, error) { clear(b); return len(b), nil }
+
+// What a nonce is made of is wiped, whether a nonce comes of it or not.
+func TestSecretNonceLeavesNoCopy(t *testing.T) {
+	for _, k2 := range []uint32{2, 0} {
+		var k [2]curve.Scalar
+		k[0].SetInt(1)
+		k[1].SetInt(k2)
+		nonce, _, err := newSecretNonce(&k)
+		if (err == nil) != (k2 != 0) || (nonce != nil) != (k2 != 0) {
+			t.Errorf("second scalar %d: %v, %v", k2, nonce, err)
+		}
+		if !k[0].IsZero() || !k[1].IsZero() {
+			t.Errorf("second scalar %d: a copy is left", k2)
+		}
 	}
 }
 

@@ -90,22 +90,24 @@ func (in *nonceInputs) generate() (*SecretNonce, PublicNonce, error) {
 	if in.message != nil {
 		message = slices.Concat([]byte{1}, uint64Bytes(uint64(len(in.message))), in.message)
 	}
-	var k [2]curve.Scalar
+	var k [2]curve.Scalar // newSecretNonce wipes it
 	for j := range k {
 		k[j] = curve.HashScalar(tagNonce, seed[:], withLength1(in.id), withLength1(in.public),
 			withLength1(in.key), message, curve.Uint32Bytes(uint32(len(in.extra))), in.extra, []byte{byte(j)})
 	}
-	return newSecretNonce(k[0], k[1])
+	return newSecretNonce(&k)
 }
 
-// newSecretNonce refuses zero, which no hash will ever give.
-func newSecretNonce(k1, k2 curve.Scalar) (*SecretNonce, PublicNonce, error) {
-	if k1.IsZero() || k2.IsZero() {
+// newSecretNonce wipes k, whatever it returns. It refuses zero, which no hash will
+// ever give.
+func newSecretNonce(k *[2]curve.Scalar) (*SecretNonce, PublicNonce, error) {
+	defer clear(k[:])
+	if k[0].IsZero() || k[1].IsZero() {
 		return nil, PublicNonce{}, errors.New("frost: secret nonce out of range")
 	}
-	r1, r2 := curve.MulBase(&k1), curve.MulBase(&k2)
+	r1, r2 := curve.MulBase(&k[0]), curve.MulBase(&k[1])
 	public := PublicNonce(joinPoints(&r1, &r2))
-	return &SecretNonce{secret: &nonceSecret{k1: k1, k2: k2, public: public}}, public, nil
+	return &SecretNonce{secret: &nonceSecret{k1: k[0], k2: k[1], public: public}}, public, nil
 }
 
 // take hands the scalars out once and wipes the stored ones.

@@ -269,7 +269,7 @@ func secretNonce(b []byte) (*SecretNonce, PublicNonce, error) {
 	if !ok1 || !ok2 {
 		return nil, PublicNonce{}, errors.New("secret nonce out of range")
 	}
-	return newSecretNonce(k1, k2)
+	return newSecretNonce(&[2]curve.Scalar{k1, k2})
 }
 
 // publishedErrors gives the errors by which this package refuses what the
