@@ -84,6 +84,7 @@ func (s *session) receivingPads(id frost.ID, host *curve.Scalar, nonces [][curve
 // point secret·public and of all that it is for.
 func (s *session) pad(secret *curve.Scalar, public *curve.Point, nonce [curve.PointSize]byte, to frost.ID) curve.Scalar {
 	product := curve.Affine(curve.Mul(secret, public))
+	defer curve.Wipe(&product)
 	encoded := curve.EncodePoint(&product)
 	shared := sha256.Sum256(encoded[:])
 	defer clear(encoded[:])

@@ -27,6 +27,7 @@ func Recover(host *HostKey, data []byte) (*Result, error) {
 	if err != nil {
 		return nil, &RecoveryDataError{Err: err}
 	}
+	defer share.Zero()
 	return v.result(&secretShare{id: id, value: share})
 }
 

@@ -47,6 +47,21 @@ func TestABlankMachineRecovers(t *testing.T) {
 	}
 }
 
+func TestResultWipesTheShareThatItIsMadeOf(t *testing.T) {
+	r := finished(t, 2, 3, 40)
+	s, err := newSession(r.params)
+	r.must(err)
+	for name, info := range map[string]frost.ThresholdInfo{"a group": r.hub.Group.Info(), "no group": {}} {
+		secret := &secretShare{value: *new(curve.Scalar).SetInt(7)}
+		if _, err := s.newResult(nil, nil, info, secret); (err == nil) != (name == "a group") {
+			t.Errorf("%s: %v", name, err)
+		}
+		if !secret.value.IsZero() {
+			t.Errorf("%s: the share is still there", name)
+		}
+	}
+}
+
 func TestEveryChangeInRecoveryDataIsRefused(t *testing.T) {
 	r := finished(t, 2, 3, 32)
 	data := r.hub.RecoveryData

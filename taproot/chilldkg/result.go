@@ -31,8 +31,11 @@ type secretShare struct {
 }
 
 // newResult assembles a result from verified parts; secret nil is a
-// coordinator's. It wipes secret.
+// coordinator's. It wipes secret, whatever it returns.
 func (s *session) newResult(transcript, certificate []byte, info frost.ThresholdInfo, secret *secretShare) (*Result, error) {
+	if secret != nil {
+		defer secret.value.Zero()
+	}
 	group, err := frost.NewGroup(info)
 	if err != nil {
 		return nil, err
@@ -49,7 +52,6 @@ func (s *session) newResult(transcript, certificate []byte, info frost.Threshold
 		return r, nil
 	}
 	b := secret.value.Bytes()
-	secret.value.Zero()
 	defer clear(b[:])
 	if r.Share, err = frost.NewShare(secret.id, b[:]); err != nil {
 		return nil, err

@@ -19,10 +19,12 @@ func newPolynomial(seed []byte, t int) (polynomial, error) {
 	for k := range f {
 		var ok bool
 		if f[k], ok = curve.HashScalarChecked(tagCoefficient, seed, curve.Uint32Bytes(uint32(k))); !ok {
+			f.wipe()
 			return nil, errUnlucky
 		}
 	}
 	if f[0].IsZero() {
+		f.wipe()
 		return nil, errUnlucky
 	}
 	return f, nil
