@@ -1,7 +1,6 @@
 package postgres_test
 
 import (
-	"context"
 	"errors"
 	"slices"
 	"testing"
@@ -121,32 +120,15 @@ func TestDatabaseRefusesAttestations(t *testing.T) {
 		t.Fatal(err)
 	}
 	const columns = `insert into attestation (shard, guardian, batch, head, signature) select shard, `
-	cases := []struct {
-		name string
-		sql  string
-		want string // SQLSTATE; "" when it is accepted
-	}{
-		{"nothing, when the head is the batch's", columns + `'\x020000000000000000000000000000000000000000000000000000000000000001', number, hash, sha512('x') from batch where number = 2`, ""},
-		{"a head that is not the batch's", columns + `'\x020000000000000000000000000000000000000000000000000000000000000001', number, previous, sha512('x') from batch where number = 2`, broken},
-		{"a batch that is not in the journal", columns + `'\x020000000000000000000000000000000000000000000000000000000000000001', number + 1, hash, sha512('x') from batch where number = 3`, broken},
-		{"a short signature", columns + `'\x020000000000000000000000000000000000000000000000000000000000000001', number, hash, sha256('x') from batch where number = 2`, check},
-		{"a guardian that is no key", columns + `'\x02', number, hash, sha512('x') from batch where number = 2`, check},
-		{"a second signature for one batch", columns + `'\x020000000000000000000000000000000000000000000000000000000000000000', number, hash, sha512('x') from batch where number = 1`, unique},
-		{"an attestation changed", `update attestation set signature = sha512('x')`, history},
-		{"an attestation deleted", `delete from attestation`, history},
-		{"attestations truncated", `truncate attestation`, history},
-	}
-	conn := b.connect()
-	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
-			tx, err := conn.Begin(t.Context())
-			if err != nil {
-				t.Fatal(err)
-			}
-			defer tx.Rollback(context.Background())
-			if got := sqlState(statement(c.sql)(t.Context(), tx)); got != c.want {
-				t.Errorf("SQLSTATE %q, want %q", got, c.want)
-			}
-		})
-	}
+	b.refuses([]refusal{
+		{"nothing, when the head is the batch's", statement(columns + `'\x020000000000000000000000000000000000000000000000000000000000000001', number, hash, sha512('x') from batch where number = 2`), ""},
+		{"a head that is not the batch's", statement(columns + `'\x020000000000000000000000000000000000000000000000000000000000000001', number, previous, sha512('x') from batch where number = 2`), broken},
+		{"a batch that is not in the journal", statement(columns + `'\x020000000000000000000000000000000000000000000000000000000000000001', number + 1, hash, sha512('x') from batch where number = 3`), broken},
+		{"a short signature", statement(columns + `'\x020000000000000000000000000000000000000000000000000000000000000001', number, hash, sha256('x') from batch where number = 2`), check},
+		{"a guardian that is no key", statement(columns + `'\x02', number, hash, sha512('x') from batch where number = 2`), check},
+		{"a second signature for one batch", statement(columns + `'\x020000000000000000000000000000000000000000000000000000000000000000', number, hash, sha512('x') from batch where number = 1`), unique},
+		{"an attestation changed", statement(`update attestation set signature = sha512('x')`), history},
+		{"an attestation deleted", statement(`delete from attestation`), history},
+		{"attestations truncated", statement(`truncate attestation`), history},
+	})
 }

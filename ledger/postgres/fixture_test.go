@@ -118,6 +118,24 @@ func (b *bank) prepare(entries ...ledger.Entry) postgres.Commit {
 	return c
 }
 
+// replay reads the journal back into books of its own.
+func (b *bank) replay(checks ledger.Checks) *ledger.State {
+	b.t.Helper()
+	state, err := ledger.NewState(charter())
+	if err != nil {
+		b.t.Fatal(err)
+	}
+	for batch, err := range b.store.Batches(b.t.Context(), 1) {
+		if err != nil {
+			b.t.Fatal(err)
+		}
+		if err := state.Append(batch, checks); err != nil {
+			b.t.Fatal(err)
+		}
+	}
+	return state
+}
+
 func signed(t *testing.T, header ledger.Header) ledger.SignedHeader {
 	t.Helper()
 	s, err := header.Sign(key(1))

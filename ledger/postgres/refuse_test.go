@@ -102,11 +102,7 @@ func TestDatabaseRefuses(t *testing.T) {
 	}
 	book := func(sql string) func(context.Context, pgx.Tx) error { return forge(forger{book: sql}) }
 
-	cases := []struct {
-		name string
-		do   func(context.Context, pgx.Tx) error
-		want string // SQLSTATE; "" when it is accepted
-	}{
+	b.refuses([]refusal{
 		{"nothing, when the batch is right", forge(forger{}), ""},
 		{"nothing, when the booking is right", book(`update account set balance = balance + d, last_batch = 3
 			from (values (16, -1000), (17, 1000)) v(a, d) where id = a`), ""},
@@ -168,10 +164,21 @@ func TestDatabaseRefuses(t *testing.T) {
 		{"a settlement step of an old epoch", statement(`insert into settlement_step (shard, settlement, ordinal, epoch, step) values (0, 1, 2, 0, 'x')`), fenced},
 		{"a settlement step left out", statement(`insert into settlement_step (shard, settlement, ordinal, epoch, step) values (0, 1, 3, 1, 'x')`), broken},
 		{"a settlement step twice", statement(`insert into settlement_step (shard, settlement, ordinal, epoch, step) values (0, 1, 1, 1, 'x')`), unique},
-	}
+	})
+}
+
+// A refusal is what somebody tries on the database, and what comes of it.
+type refusal struct {
+	name string
+	do   func(context.Context, pgx.Tx) error
+	want string // SQLSTATE; "" when it is accepted
+}
+
+// refuses tries each case in a Tx that is then rolled back.
+func (b *bank) refuses(cases []refusal) {
 	conn := b.connect()
 	for _, c := range cases {
-		t.Run(c.name, func(t *testing.T) {
+		b.t.Run(c.name, func(t *testing.T) {
 			tx, err := conn.Begin(t.Context())
 			if err != nil {
 				t.Fatal(err)

@@ -84,18 +84,7 @@ func TestJournalReadsBackAndReplays(t *testing.T) {
 	for i := range 30 {
 		b.commit(b.pay(2, ledger.Payment{Payee: bob, Amount: 2}), b.pay(3, ledger.Payment{Payee: alice, Amount: ledger.Amount(i%3) + 1}))
 	}
-	replayed, err := ledger.NewState(charter())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for batch, err := range b.store.Batches(t.Context(), 1) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := replayed.Append(batch, ledger.CheckAll); err != nil {
-			t.Fatal(err)
-		}
-	}
+	replayed := b.replay(ledger.CheckAll)
 	if replayed.Head() != b.state.Head() {
 		t.Errorf("replayed to batch %d, want %d", replayed.Last().Number, b.state.Last().Number)
 	}
@@ -285,18 +274,7 @@ func TestTakeOverRace(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	state, err := ledger.NewState(charter())
-	if err != nil {
-		t.Fatal(err)
-	}
-	for batch, err := range b.store.Batches(t.Context(), 1) {
-		if err != nil {
-			t.Fatal(err)
-		}
-		if err := state.Append(batch, ledger.CheckChain); err != nil {
-			t.Fatal(err)
-		}
-	}
+	state := b.replay(ledger.CheckChain)
 	if state.Last().Epoch < 2 {
 		t.Error("no writer but the first has written")
 	}
