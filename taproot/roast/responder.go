@@ -108,11 +108,12 @@ func (r *Responder) Commit(request CommitRequest, messages []Message) ([]frost.P
 	for i, m := range messages {
 		kept[i] = Message{Digest: m.Digest, Tweaks: slices.Clone(m.Tweaks)}
 	}
-	keys, errs := make([][32]byte, len(kept)), make([]error, len(kept))
-	inParallel(len(kept), func(i int) {
-		keys[i], errs[i] = frost.TweakedKey(r.group.Key(), kept[i].Tweaks)
+	keys := make([][32]byte, len(kept))
+	err = tryInParallel(len(kept), func(i int) (err error) {
+		keys[i], err = frost.TweakedKey(r.group.Key(), kept[i].Tweaks)
+		return err
 	})
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		return nil, fmt.Errorf("roast: %w", err)
 	}
 	return r.promise(&promise{request: own, messages: kept, keys: keys})
@@ -135,12 +136,13 @@ func (r *Responder) Sign(request SignRequest) (Answer, error) {
 	if !slices.Contains(request.Signers, r.ID()) {
 		return Answer{}, fmt.Errorf("roast: %w: %d", frost.ErrNotSigner, r.ID())
 	}
-	sessions, errs := make([]*frost.Session, len(p.messages)), make([]error, len(p.messages))
-	inParallel(len(p.messages), func(i int) {
-		sessions[i], errs[i] = frost.NewSession(r.group, frost.SessionParams{Signers: request.Signers,
+	sessions := make([]*frost.Session, len(p.messages))
+	err = tryInParallel(len(p.messages), func(i int) (err error) {
+		sessions[i], err = frost.NewSession(r.group, frost.SessionParams{Signers: request.Signers,
 			AggregateNonce: request.Nonces[i], Tweaks: p.messages[i].Tweaks, Message: p.messages[i].Digest[:]})
+		return err
 	})
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		return Answer{}, fmt.Errorf("roast: session %d: %w", request.Session, err)
 	}
 	if !r.take(p) {
@@ -148,10 +150,11 @@ func (r *Responder) Sign(request SignRequest) (Answer, error) {
 	}
 	defer p.wipe()
 	answer := Answer{Signatures: make([]frost.PartialSignature, len(p.messages))}
-	inParallel(len(p.messages), func(i int) {
-		answer.Signatures[i], errs[i] = sessions[i].Sign(p.nonces[i], r.share)
+	err = tryInParallel(len(p.messages), func(i int) (err error) {
+		answer.Signatures[i], err = sessions[i].Sign(p.nonces[i], r.share)
+		return err
 	})
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		return Answer{}, fmt.Errorf("roast: session %d: %w", request.Session, err)
 	}
 	if answer.Next, err = r.promise(&promise{request: p.request, messages: p.messages, keys: p.keys}); err != nil {
@@ -189,11 +192,12 @@ func (r *Responder) promise(p *promise) ([]frost.PublicNonce, error) {
 		return nil, fmt.Errorf("roast: reading randomness: %w", err)
 	}
 	p.nonces = make([]*frost.SecretNonce, n)
-	public, errs := make([]frost.PublicNonce, n), make([]error, n)
-	inParallel(n, func(i int) {
-		p.nonces[i], public[i], errs[i] = r.generate(bytes.NewReader(random[32*i:]), p, i, made)
+	public := make([]frost.PublicNonce, n)
+	err = tryInParallel(n, func(i int) (err error) {
+		p.nonces[i], public[i], err = r.generate(bytes.NewReader(random[32*i:]), p, i, made)
+		return err
 	})
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		p.wipe()
 		return nil, fmt.Errorf("roast: making nonces: %w", err)
 	}

@@ -158,8 +158,13 @@ func TestResponderRefusesWhatDoesNotFit(t *testing.T) {
 			q := r.sign
 			q.Signers, q.Nonces = slices.Clone(q.Signers), slices.Clone(q.Nonces)
 			test.spoil(&q)
-			if _, err := r.responder.Sign(q); !errors.Is(err, test.want) {
+			_, err := r.responder.Sign(q)
+			if !errors.Is(err, test.want) {
 				t.Errorf("error %v, want %v", err, test.want)
+			}
+			// What a stranger gets wrong for 1,024 messages is said once.
+			if _, listed := errors.Unwrap(err).(interface{ Unwrap() []error }); listed {
+				t.Errorf("an error for each message: %v", err)
 			}
 			if _, err := r.responder.Sign(r.sign); err != nil {
 				t.Errorf("the right request afterwards: %v", err)

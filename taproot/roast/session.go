@@ -1,6 +1,7 @@
 package roast
 
 import (
+	"cmp"
 	"errors"
 	"fmt"
 	"runtime"
@@ -60,12 +61,13 @@ func (s *session) prepare(group *frost.Group, messages []Message) error {
 	if s.values != nil {
 		return nil
 	}
-	values, errs := make([]*frost.Session, len(messages)), make([]error, len(messages))
-	inParallel(len(messages), func(i int) {
-		values[i], errs[i] = frost.NewSession(group, frost.SessionParams{Signers: s.signers,
+	values := make([]*frost.Session, len(messages))
+	err := tryInParallel(len(messages), func(i int) (err error) {
+		values[i], err = frost.NewSession(group, frost.SessionParams{Signers: s.signers,
 			AggregateNonce: s.aggregates[i], Tweaks: messages[i].Tweaks, Message: messages[i].Digest[:]})
+		return err
 	})
-	if err := errors.Join(errs...); err != nil {
+	if err != nil {
 		return fmt.Errorf("roast: session %d: %w", s.number, err)
 	}
 	s.values = values
@@ -97,7 +99,7 @@ func (s *session) aggregate() (*outcome, error) {
 			o.cancel, errs[i] = true, nil
 		}
 	}
-	if err := errors.Join(errs...); err != nil {
+	if err := cmp.Or(errs...); err != nil {
 		return nil, fmt.Errorf("roast: session %d: %w", s.number, err)
 	}
 	for i, ids := range wrong {
@@ -165,14 +167,25 @@ func (s *session) check(id frost.ID) (int, error) {
 	if s.checked[id] {
 		return -1, nil
 	}
-	bad, errs := make([]bool, len(s.values)), make([]error, len(s.values))
-	inParallel(len(s.values), func(i int) { bad[i], errs[i] = s.wrong(id, i) })
-	if err := errors.Join(errs...); err != nil {
+	bad := make([]bool, len(s.values))
+	err := tryInParallel(len(s.values), func(i int) (err error) {
+		bad[i], err = s.wrong(id, i)
+		return err
+	})
+	if err != nil {
 		return -1, fmt.Errorf("roast: session %d: %w", s.number, err)
 	}
 	first := slices.Index(bad, true)
 	s.checked[id] = first < 0
 	return first, nil
+}
+
+// tryInParallel is inParallel for work that can fail. Of all errors it returns the
+// first: what is wrong with a request is often wrong for each of its messages.
+func tryInParallel(n int, work func(i int) error) error {
+	errs := make([]error, n)
+	inParallel(n, func(i int) { errs[i] = work(i) })
+	return cmp.Or(errs...)
 }
 
 // inParallel runs work for 0 … n−1 on all processors and returns when all is done.
