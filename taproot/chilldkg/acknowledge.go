@@ -24,10 +24,11 @@ func (r *Result) Acknowledge(host *HostKey, random io.Reader) ([]byte, error) {
 		return nil, err
 	}
 	defer secret.Zero()
-	aux, err := draw(random)
-	if err != nil {
+	var aux [32]byte
+	if err := draw(random, &aux); err != nil {
 		return nil, err
 	}
+	defer clear(aux[:])
 	sig, err := bip340.sign(&secret, aux, signedHeader(prefixAcknowledgement, id), []byte(r.agreed))
 	if err != nil {
 		return nil, err

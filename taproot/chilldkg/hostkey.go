@@ -28,8 +28,8 @@ type HostKey struct {
 // that random failed, or is ErrHostKeyRange when it gave a value that random
 // bytes never are.
 func GenerateHostKey(random io.Reader) (*HostKey, error) {
-	b, err := draw(random)
-	if err != nil {
+	var b [32]byte
+	if err := draw(random, &b); err != nil {
 		return nil, err
 	}
 	defer clear(b[:])

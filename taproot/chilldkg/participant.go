@@ -61,8 +61,8 @@ func NewParticipant(host *HostKey, params Params, random io.Reader) (*Participan
 		return nil, nil, err
 	}
 	defer secret.Zero()
-	fresh, err := draw(random)
-	if err != nil {
+	var fresh [32]byte
+	if err := draw(random, &fresh); err != nil {
 		return nil, nil, err
 	}
 	defer clear(fresh[:])
@@ -102,10 +102,11 @@ func (p *Participant) Step2(host *HostKey, message []byte, random io.Reader) ([]
 	if id != state.id {
 		return nil, ErrHostKeyUnknown
 	}
-	aux, err := draw(random)
-	if err != nil {
+	var aux [32]byte
+	if err := draw(random, &aux); err != nil {
 		return nil, err
 	}
+	defer clear(aux[:])
 	if err := state.receive(&secret, message); err != nil {
 		state.wipe()
 		return nil, err

@@ -90,13 +90,15 @@ func evenY(p curve.Point) curve.Point {
 	return p
 }
 
-// draw reads 32 bytes; random nil means crypto/rand.
-func draw(random io.Reader) (b [32]byte, err error) {
+// draw fills b, which the caller wipes, and wipes it itself on failure; random nil
+// means crypto/rand. It reads into the caller's memory so that no copy is left.
+func draw(random io.Reader, b *[32]byte) error {
 	if random == nil {
 		random = rand.Reader
 	}
 	if _, err := io.ReadFull(random, b[:]); err != nil {
-		return [32]byte{}, fmt.Errorf("chilldkg: reading randomness: %w", err)
+		clear(b[:])
+		return fmt.Errorf("chilldkg: reading randomness: %w", err)
 	}
-	return b, nil
+	return nil
 }

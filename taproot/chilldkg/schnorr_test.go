@@ -14,8 +14,8 @@ func TestSignaturesAreBIP340(t *testing.T) {
 		if err != nil {
 			t.Fatal(err)
 		}
-		aux, err := draw(random)
-		if err != nil {
+		var aux [32]byte
+		if err := draw(random, &aux); err != nil {
 			t.Fatal(err)
 		}
 		message := make([]byte, size)

@@ -59,10 +59,10 @@ func NonceGen(random io.Reader, p NonceParams) (*SecretNonce, PublicNonce, error
 		public := p.Share.Public()
 		in.secret, in.id, in.public = secret, curve.Uint32Bytes(uint32(p.Share.id)), public[:]
 	}
+	defer clear(in.random[:])
 	if _, err := io.ReadFull(random, in.random[:]); err != nil {
 		return nil, PublicNonce{}, fmt.Errorf("frost: reading randomness: %w", err)
 	}
-	defer clear(in.random[:])
 	return in.generate()
 }
 
