@@ -42,6 +42,11 @@
 // (packages guardian/link and guardian/wire), on a folder of its own
 // (guardian/keep).
 //
+// A guardian has a seat in each group whose key it helped to make (Add). The books
+// say which group guards which coins. When the guardians change, those of now sign
+// a ledger.Rekey: each rebuilds it from the document that its own owner agreed to
+// (Agree) and from the proof that the new guardians made their key (KeyProof).
+//
 // Founding is what guardians agree on before they make their key with package
 // chilldkg. Attestation is a guardian's signature, with its host key, for what it
 // has replayed.

@@ -12,6 +12,11 @@
 // the byte, so its txid is known before anyone signs. Signatures do not change
 // it (BIP-141).
 //
+// Vaults are the bank's vaults, one for each generation of its key; a new one is
+// an entry of the books that the key before has signed. Change goes to the newest,
+// coins of the others are moved by the next cuts, and all their addresses stay
+// watched.
+//
 // The transaction: version 2, lock time 0, every input signalling replacement
 // (BIP-125); one output for each destination, however many withdrawals it
 // collects; change to the vault's address of branch 1 with the settlement's
