@@ -32,6 +32,8 @@ var layers = []string{
 	"ledger/postgres/lossy",
 	"ledger/postgres",
 	"ledger",
+	"bip340",
+	"bip340/internal/secp256k1",
 	"taproot/quorum",
 	"taproot",
 	"taproot/chilldkg",
@@ -47,6 +49,7 @@ var layers = []string{
 // each may import of this module.
 var alone = map[string][]string{
 	"ledger":           {},
+	"bip340":           {"bip340/internal/secp256k1"},
 	"taproot":          {"taproot/frost"},
 	"taproot/chilldkg": {"taproot/frost", "taproot/internal/curve"},
 	"taproot/roast":    {"taproot/frost"},

@@ -1,0 +1,62 @@
+package bip340
+
+import "github.com/daobank/daobank/bip340/internal/secp256k1"
+
+// A signer is a public key, once for all its signatures in a batch.
+type signer struct {
+	key   [32]byte
+	point secp256k1.Affine // P = lift_x(key)
+	valid bool             // such a point exists
+	known bool             // it came from the cache
+	// proven says that a signature under the key was good.
+	proven bool
+
+	weight secp256k1.Scalar // sum of a·e in the equation being made, else zero
+}
+
+// lift finds the point of the key and tells whether there is one.
+func (s *signer) lift() bool {
+	s.valid = s.point.Lift(&s.key)
+	return s.valid
+}
+
+// A claim is a signature whose parts are in range, so that only its equation
+// s·G = R + e·P has to be checked.
+type claim struct {
+	item   int // its index in the batch
+	signer int // its index in the batch
+	r      secp256k1.Affine
+	s, e   secp256k1.Scalar
+
+	a      secp256k1.Half   // the random factor of its equation
+	as, ae secp256k1.Scalar // a·s and a·e
+}
+
+// parse reads the signature and computes its challenge. It tells whether s is
+// below the order and R a point; if not, the signature is bad.
+func (c *claim) parse(h *challenger, item *Item) bool {
+	if !c.s.SetBytes((*[32]byte)(item.Signature[32:])) || !c.r.Lift((*[32]byte)(item.Signature[:32])) {
+		return false
+	}
+	h.challenge(&c.e, item)
+	return true
+}
+
+// holds checks the claim's own equation, as s·G - e·P = R. Since R was lifted it
+// is not at infinity and has an even y.
+func (c *claim) holds(s *signer) bool {
+	var minus secp256k1.Scalar
+	minus.Neg(&c.e)
+	sum := secp256k1.MultiplyBase(&c.s, &minus, &s.point)
+	return sum.EqualAffine(&c.r)
+}
+
+// randomize gives the claim its factor. It is not zero.
+func (c *claim) randomize(a secp256k1.Half) {
+	if a.Lo|a.Hi == 0 {
+		a.Lo = 1
+	}
+	c.a = a
+	c.as.MulHalf(a, &c.s)
+	c.ae.MulHalf(a, &c.e)
+}

@@ -1,0 +1,172 @@
+package secp256k1
+
+import (
+	"math/big"
+	"math/rand/v2"
+	"testing"
+	"time"
+)
+
+var prime = new(big.Int).Sub(new(big.Int).Lsh(big.NewInt(1), 256), big.NewInt(fold))
+
+// source is a random source whose seed a failing test prints.
+func source(t testing.TB) *rand.Rand {
+	seed := uint64(time.Now().UnixNano())
+	t.Cleanup(func() {
+		if t.Failed() {
+			t.Logf("seed %d", seed)
+		}
+	})
+	return rand.New(rand.NewPCG(seed, 0))
+}
+
+// edgy draws limbs that are all zeros, all ones, near them, or anything, so that
+// carries run through.
+func edgy(r *rand.Rand) (limbs [4]uint64) {
+	for i := range limbs {
+		switch r.IntN(6) {
+		case 0:
+		case 1:
+			limbs[i] = 1<<64 - 1
+		case 2:
+			limbs[i] = uint64(r.IntN(3))
+		case 3:
+			limbs[i] = -uint64(r.IntN(3)) - fold
+		default:
+			limbs[i] = r.Uint64()
+		}
+	}
+	return limbs
+}
+
+func integer(limbs [4]uint64) *big.Int {
+	n := new(big.Int)
+	for i := 3; i >= 0; i-- {
+		n.Or(n.Lsh(n, 64), new(big.Int).SetUint64(limbs[i]))
+	}
+	return n
+}
+
+func residue(x Element) *big.Int { return new(big.Int).Mod(integer(x), prime) }
+
+func TestFieldAgreesWithIntegers(t *testing.T) {
+	r := source(t)
+	for range 50_000 {
+		x, y := Element(edgy(r)), Element(edgy(r))
+		if r.IntN(8) == 0 {
+			y = x
+		}
+		bx, by := residue(x), residue(y)
+		for _, c := range []struct {
+			name string
+			got  func(z *Element)
+			want *big.Int
+		}{
+			{"add", func(z *Element) { z.Add(&x, &y) }, new(big.Int).Add(bx, by)},
+			{"sub", func(z *Element) { z.Sub(&x, &y) }, new(big.Int).Sub(bx, by)},
+			{"neg", func(z *Element) { z.Neg(&x) }, new(big.Int).Neg(bx)},
+			{"mul", func(z *Element) { z.Mul(&x, &y) }, new(big.Int).Mul(bx, by)},
+			{"square", func(z *Element) { z.Square(&x) }, new(big.Int).Mul(bx, bx)},
+			{"generic mul", func(z *Element) { mul(z, &x, &y) }, new(big.Int).Mul(bx, by)},
+			{"generic square", func(z *Element) { square(z, &x) }, new(big.Int).Mul(bx, bx)},
+			{"mul in place", func(z *Element) { *z = x; z.Mul(z, &y) }, new(big.Int).Mul(bx, by)},
+			{"sub in place", func(z *Element) { *z = y; z.Sub(&x, z) }, new(big.Int).Sub(bx, by)},
+		} {
+			var z Element
+			c.got(&z)
+			if residue(z).Cmp(c.want.Mod(c.want, prime)) != 0 {
+				t.Fatalf("%s of %x and %x is %x, want %x", c.name, x, y, z, c.want)
+			}
+		}
+		if x.Equal(&y) != (bx.Cmp(by) == 0) || x.IsZero() != (bx.Sign() == 0) || x.IsOdd() != (bx.Bit(0) == 1) {
+			t.Fatalf("comparing %x and %x", x, y)
+		}
+	}
+}
+
+func TestFieldPowers(t *testing.T) {
+	r := source(t)
+	for range 500 {
+		x := Element(edgy(r))
+		bx := residue(x)
+		var z Element
+		z.Inverse(&x)
+		want := new(big.Int)
+		if bx.Sign() != 0 {
+			want.ModInverse(bx, prime)
+		}
+		if residue(z).Cmp(want) != 0 {
+			t.Fatalf("inverse of %x is %x, want %x", x, z, want)
+		}
+		ok := z.Sqrt(&x)
+		if want := big.Jacobi(bx, prime) != -1; ok != want {
+			t.Fatalf("%x has a square root: %v, want %v", x, ok, want)
+		}
+		if z.Square(&z); ok && !z.Equal(&x) {
+			t.Fatalf("the square root of %x squared is %x", x, z)
+		}
+	}
+}
+
+func TestFieldBytes(t *testing.T) {
+	r := source(t)
+	for range 2_000 {
+		x := Element(edgy(r))
+		var b [32]byte
+		integer(x).FillBytes(b[:])
+		var z Element
+		if below := z.SetBytes(&b); below != (integer(x).Cmp(prime) < 0) || z != x {
+			t.Fatalf("%x read as %x, below p: %v", b, z, below)
+		}
+		residue(x).FillBytes(b[:])
+		if got := x.Bytes(); got != b {
+			t.Fatalf("%x written as %x", x, got)
+		}
+	}
+}
+
+var sink Element
+
+func BenchmarkField(b *testing.B) {
+	x, y := Element(edgy(source(b))), Element{1, 2, 3, 4}
+	b.Run("mul", func(b *testing.B) {
+		for range b.N {
+			x.Mul(&x, &y)
+		}
+	})
+	b.Run("mul apart", func(b *testing.B) {
+		for range b.N {
+			sink.Mul(&x, &y)
+		}
+	})
+	b.Run("square", func(b *testing.B) {
+		for range b.N {
+			x.Square(&x)
+		}
+	})
+	b.Run("square apart", func(b *testing.B) {
+		for range b.N {
+			sink.Square(&x)
+		}
+	})
+	b.Run("add", func(b *testing.B) {
+		for range b.N {
+			x.Add(&x, &y)
+		}
+	})
+	b.Run("sub", func(b *testing.B) {
+		for range b.N {
+			x.Sub(&x, &y)
+		}
+	})
+	b.Run("inverse", func(b *testing.B) {
+		for range b.N {
+			x.Inverse(&x)
+		}
+	})
+	b.Run("sqrt", func(b *testing.B) {
+		for range b.N {
+			sink.Sqrt(&x)
+		}
+	})
+}

@@ -1,0 +1,182 @@
+package secp256k1
+
+// An Affine is a point of the curve y² = x³ + 7, or the point at infinity, which
+// is the zero value. (No point has y = 0: the order of the group is odd.)
+type Affine struct{ X, Y Element }
+
+// A Jacobian is the point (X/Z², Y/Z³), or the point at infinity if Z is zero,
+// as it is in the zero value.
+type Jacobian struct{ X, Y, Z Element }
+
+// Generator is the base point G (SEC 2, section 2.4.1).
+var Generator = Affine{
+	X: Element{0x59F2815B16F81798, 0x029BFCDB2DCE28D9, 0x55A06295CE870B07, 0x79BE667EF9DCBBAC},
+	Y: Element{0x9C47D08FFB10D4B8, 0xFD17B448A6855419, 0x5DA4FBFC0E1108A8, 0x483ADA7726A3C465},
+}
+
+var seven = Element{7}
+
+// Lift sets p to the point with an even y and the given x, as lift_x of BIP-340
+// does, and tells whether there is one: x is below p and on the curve. If there
+// is none, p is the point at infinity.
+func (p *Affine) Lift(x *[32]byte) bool {
+	var y2 Element
+	if p.X.SetBytes(x) {
+		y2.Square(&p.X)
+		y2.Mul(&y2, &p.X)
+		y2.Add(&y2, &seven)
+		if p.Y.Sqrt(&y2) {
+			if p.Y.IsOdd() {
+				p.Y.Neg(&p.Y)
+			}
+			return true
+		}
+	}
+	*p = Affine{}
+	return false
+}
+
+// IsInfinity tells whether p is the point at infinity.
+func (p *Affine) IsInfinity() bool { return p.Y == Element{} }
+
+// Neg sets p to -q.
+func (p *Affine) Neg(q *Affine) {
+	p.X = q.X
+	if q.IsInfinity() {
+		p.Y = Element{}
+		return
+	}
+	p.Y.Neg(&q.Y)
+}
+
+// IsInfinity tells whether p is the point at infinity.
+func (p *Jacobian) IsInfinity() bool { return p.Z.IsZero() }
+
+// SetAffine sets p to q.
+func (p *Jacobian) SetAffine(q *Affine) {
+	if q.IsInfinity() {
+		*p = Jacobian{}
+		return
+	}
+	p.X, p.Y, p.Z = q.X, q.Y, one
+}
+
+// Neg sets p to -q.
+func (p *Jacobian) Neg(q *Jacobian) {
+	p.X, p.Z = q.X, q.Z
+	p.Y.Neg(&q.Y)
+}
+
+// EqualAffine tells whether both are the same point.
+func (p *Jacobian) EqualAffine(q *Affine) bool {
+	if p.IsInfinity() || q.IsInfinity() {
+		return p.IsInfinity() && q.IsInfinity()
+	}
+	var zz, t Element
+	zz.Square(&p.Z)
+	t.Mul(&q.X, &zz)
+	if !t.Equal(&p.X) {
+		return false
+	}
+	zz.Mul(&zz, &p.Z)
+	t.Mul(&q.Y, &zz)
+	return t.Equal(&p.Y)
+}
+
+// Double sets p to 2q ("dbl-2009-l" of the Explicit-Formulas Database: 2M + 5S).
+func (p *Jacobian) Double(q *Jacobian) {
+	var a, b, c, d, e, f, t Element
+	a.Square(&q.X)
+	b.Square(&q.Y)
+	c.Square(&b)
+	d.Add(&q.X, &b)
+	d.Square(&d)
+	d.Sub(&d, &a)
+	d.Sub(&d, &c)
+	d.Add(&d, &d)
+	e.Add(&a, &a)
+	e.Add(&e, &a)
+	f.Square(&e)
+	p.Z.Mul(&q.Y, &q.Z)
+	p.Z.Add(&p.Z, &p.Z)
+	t.Add(&d, &d)
+	p.X.Sub(&f, &t)
+	c.Add(&c, &c)
+	c.Add(&c, &c)
+	c.Add(&c, &c)
+	d.Sub(&d, &p.X)
+	p.Y.Mul(&e, &d)
+	p.Y.Sub(&p.Y, &c)
+}
+
+// Add sets p to q + r ("add-2007-bl": 11M + 5S).
+func (p *Jacobian) Add(q, r *Jacobian) {
+	if q.IsInfinity() {
+		*p = *r
+		return
+	}
+	if r.IsInfinity() {
+		*p = *q
+		return
+	}
+	var zq, zr, u, v, s, t Element
+	zq.Square(&q.Z)
+	zr.Square(&r.Z)
+	u.Mul(&q.X, &zr)
+	v.Mul(&r.X, &zq)
+	s.Mul(&q.Y, &r.Z)
+	s.Mul(&s, &zr)
+	t.Mul(&r.Y, &q.Z)
+	t.Mul(&t, &zq)
+	var z Element
+	z.Mul(&q.Z, &r.Z)
+	p.chord(q, &u, &s, &v, &t, &z)
+}
+
+// AddAffine sets p to q + r, r in affine form ("madd": 8M + 3S).
+func (p *Jacobian) AddAffine(q *Jacobian, r *Affine) {
+	if q.IsInfinity() {
+		p.SetAffine(r)
+		return
+	}
+	if r.IsInfinity() {
+		*p = *q
+		return
+	}
+	var zz, v, t Element
+	zz.Square(&q.Z)
+	v.Mul(&r.X, &zz)
+	t.Mul(&r.Y, &q.Z)
+	t.Mul(&t, &zz)
+	z := q.Z
+	p.chord(q, &q.X, &q.Y, &v, &t, &z)
+}
+
+// chord sets p to the sum of (u, s) and (v, t), coordinates over the common
+// denominators z² and z³. If the points are the same, it doubles q.
+func (p *Jacobian) chord(q *Jacobian, u, s, v, t, z *Element) {
+	var h, r, hh, hhh, w Element
+	h.Sub(v, u)
+	r.Sub(t, s)
+	if h.IsZero() {
+		if r.IsZero() {
+			p.Double(q)
+		} else {
+			*p = Jacobian{}
+		}
+		return
+	}
+	hh.Square(&h)
+	hhh.Mul(&hh, &h)
+	w.Mul(u, &hh)
+	y := *s
+	p.Z.Mul(z, &h)
+	p.X.Square(&r)
+	p.X.Sub(&p.X, &hhh)
+	p.X.Sub(&p.X, &w)
+	p.X.Sub(&p.X, &w)
+	w.Sub(&w, &p.X)
+	p.Y.Mul(&r, &w)
+	y.Mul(&y, &hhh)
+	p.Y.Sub(&p.Y, &y)
+}
