@@ -112,6 +112,14 @@ func square(z, x *Element) {
 	reduce(z, t0, t1, t2, t3, t4, t5, t6, t7)
 }
 
+// squareTimes sets z to x^(2^n), n above zero.
+func squareTimes(z, x *Element, n int) {
+	square(z, x)
+	for range n - 1 {
+		square(z, z)
+	}
+}
+
 // reduce sets z to the residue of eight limbs.
 func reduce(z *Element, t0, t1, t2, t3, t4, t5, t6, t7 uint64) {
 	h0, l0 := bits.Mul64(t4, fold)

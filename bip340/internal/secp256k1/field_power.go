@@ -1,19 +1,5 @@
 package secp256k1
 
-// Mul sets z to x·y.
-func (z *Element) Mul(x, y *Element) { mul(z, x, y) }
-
-// Square sets z to x².
-func (z *Element) Square(x *Element) { square(z, x) }
-
-// squareTimes sets z to x^(2^n), n above zero.
-func (z *Element) squareTimes(x *Element, n int) {
-	square(z, x)
-	for range n - 1 {
-		square(z, z)
-	}
-}
-
 // ones returns x to the powers 2^2 - 1, 2^22 - 1 and 2^223 - 1, whose exponents
 // are runs of ones: a run of a + b ones is a run of a, squared b times, times a
 // run of b.
