@@ -15,7 +15,7 @@ type odds []Affine
 // baseOdds are the odd multiples of G and of φ(G).
 var baseOdds = sync.OnceValue(func() [2]odds {
 	table := make(odds, 1<<(baseWidth-2))
-	table.set(&Generator)
+	table.set(&Generator, make([]Jacobian, len(table)))
 	other := make(odds, len(table))
 	other.endomorphism(table)
 	return [2]odds{table, other}
@@ -27,8 +27,9 @@ var baseOdds = sync.OnceValue(func() [2]odds {
 // split in two.
 func MultiplyBase(s, k *Scalar, p *Affine) (total Jacobian) {
 	var memory [2][1 << (pointWidth - 2)]Affine
+	var scratch [1 << (pointWidth - 2)]Jacobian
 	table, other := odds(memory[0][:]), odds(memory[1][:])
-	table.set(p)
+	table.set(p, scratch[:])
 	other.endomorphism(table)
 	base := baseOdds()
 
@@ -59,13 +60,13 @@ func MultiplyBase(s, k *Scalar, p *Affine) (total Jacobian) {
 	return total
 }
 
-// set fills the table with p, 3p, 5p, …
-func (o odds) set(p *Affine) {
+// set fills the table with p, 3p, 5p, … by way of as many points of scratch.
+func (o odds) set(p *Affine, scratch []Jacobian) {
 	clear(o)
 	if p.IsInfinity() {
 		return
 	}
-	jacobians := make([]Jacobian, len(o))
+	jacobians := scratch[:len(o)]
 	var twice Jacobian
 	jacobians[0].SetAffine(p)
 	twice.Double(&jacobians[0])
