@@ -2,9 +2,9 @@ package bip340_test
 
 import (
 	"fmt"
-	"math"
+	"runtime"
+	"slices"
 	"testing"
-	"time"
 
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
 
@@ -13,26 +13,31 @@ import (
 
 // benchmark times a verifier on n items at a time, from another place among
 // items each time, and btcec one by one on some of them in between. It reports
-// the time for one signature and how many times as fast that is as btcec, for the
-// fastest round of each: what else the machine does can only add to it. Use
-// -cpu 1.
+// the time for one signature and how many times as fast that is as btcec, both as
+// the median of the rounds in processor time of one thread. Use -cpu 1.
 func benchmark(b *testing.B, v *bip340.Verifier, items []bip340.Item, n, bad int) {
+	runtime.LockOSThread()
+	defer runtime.UnlockOSThread()
 	v.Verify(items)
 	b.ReportAllocs()
-	each, one := math.Inf(1), math.Inf(1)
+	var together, btcec []float64
 	for i := 0; b.Loop(); i++ {
 		part := items[i*n%len(items):][:n]
-		start := time.Now()
+		start := cpuTime()
 		if got := len(v.Verify(part)); got != bad {
 			b.Fatalf("%d are bad, want %d", got, bad)
 		}
-		each = min(each, float64(time.Since(start))/float64(n))
-		for j := range 1 + n/16 {
-			start = time.Now()
+		middle := cpuTime()
+		single := 1 + n/32
+		for j := range single {
 			verifyWithBtcec(part[j])
-			one = min(one, float64(time.Since(start)))
 		}
+		together = append(together, float64(middle-start)/float64(n))
+		btcec = append(btcec, float64(cpuTime()-middle)/float64(single))
 	}
+	slices.Sort(together)
+	slices.Sort(btcec)
+	each, one := together[len(together)/2], btcec[len(btcec)/2]
 	b.ReportMetric(each, "ns/signature")
 	b.ReportMetric(one, "ns/btcec")
 	b.ReportMetric(one/each, "×btcec")

@@ -25,26 +25,50 @@ func (a *adder) round(points []Affine) {
 	product.Inverse(&product)
 	for i := len(a.sums) - 1; i >= 0; i-- {
 		p, q := &points[a.sums[i].into], &points[a.sums[i].from]
-		var slope, x, t Element
-		t.Mul(&product, &a.products[i])
-		product.Mul(&product, &a.denom[i])
 		if p == q {
-			slope.Square(&p.X)
-			x.Add(&slope, &slope)
-			slope.Add(&slope, &x)
+			double(p, &product, &a.denom[i], &a.products[i])
 		} else {
-			slope.Sub(&q.Y, &p.Y)
+			p.add(q, &product, &a.denom[i], &a.products[i])
 		}
-		slope.Mul(&slope, &t)
-		x.Square(&slope)
-		x.Sub(&x, &p.X)
-		x.Sub(&x, &q.X)
-		t.Sub(&p.X, &x)
-		t.Mul(&t, &slope)
-		p.Y.Sub(&t, &p.Y)
-		p.X = x
 	}
 	a.sums = a.sums[:0]
+}
+
+// add sets p to p + q, two points with different x, given the product of the
+// denominators so far and of those before: product·before is the inverse of
+// denom, which is q.X - p.X, and product becomes what the next addition needs.
+func add(p, q *Affine, product, denom, before *Element) {
+	var slope, inverse Element
+	inverse.Mul(product, before)
+	product.Mul(product, denom)
+	slope.Sub(&q.Y, &p.Y)
+	slope.Mul(&slope, &inverse)
+	p.follow(&slope, &q.X)
+}
+
+// double is add for q = p and a denominator of 2·p.Y.
+func double(p *Affine, product, denom, before *Element) {
+	var slope, square, inverse Element
+	inverse.Mul(product, before)
+	product.Mul(product, denom)
+	square.Square(&p.X)
+	slope.Add(&square, &square)
+	slope.Add(&slope, &square)
+	slope.Mul(&slope, &inverse)
+	p.follow(&slope, &p.X)
+}
+
+// follow sets p to the opposite of where the line through p with this slope, and
+// through a point at the other x, meets the curve again.
+func (p *Affine) follow(slope, other *Element) {
+	var x, run Element
+	x.Square(slope)
+	x.Sub(&x, &p.X)
+	x.Sub(&x, other)
+	run.Sub(&p.X, &x)
+	run.Mul(&run, slope)
+	p.Y.Sub(&run, &p.Y)
+	p.X = x
 }
 
 // denominators fills denom and products and returns the product of all. Sums

@@ -14,6 +14,9 @@ func mulADX(z, x, y *Element)
 //go:noescape
 func squareADX(z, x *Element, n int)
 
+//go:noescape
+func addADX(p, q *Affine, product, denom, before *Element)
+
 // Mul sets z to x·y.
 func (z *Element) Mul(x, y *Element) {
 	if assembly {
@@ -39,4 +42,13 @@ func (z *Element) squareTimes(x *Element, n int) {
 		return
 	}
 	squareTimes(z, x, n)
+}
+
+// add does one sum of different points, as the function add does.
+func (p *Affine) add(q *Affine, product, denom, before *Element) {
+	if assembly {
+		addADX(p, q, product, denom, before)
+		return
+	}
+	add(p, q, product, denom, before)
 }

@@ -10,3 +10,8 @@ func (z *Element) Square(x *Element) { square(z, x) }
 
 // squareTimes sets z to x^(2^n), n above zero.
 func (z *Element) squareTimes(x *Element, n int) { squareTimes(z, x, n) }
+
+// add does one sum of different points, as the function add does.
+func (p *Affine) add(q *Affine, product, denom, before *Element) {
+	add(p, q, product, denom, before)
+}
