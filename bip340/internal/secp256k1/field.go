@@ -81,8 +81,10 @@ func (z *Element) Add(x, y *Element) {
 	z1, c = bits.Add64(z1, 0, c)
 	z2, c = bits.Add64(z2, 0, c)
 	z3, c = bits.Add64(z3, 0, c)
-	// After a second carry less than fold is left.
-	z[0], z[1], z[2], z[3] = z0+-c&fold, z1, z2, z3
+	if c != 0 {
+		z0 += fold // less than fold was left
+	}
+	z[0], z[1], z[2], z[3] = z0, z1, z2, z3
 }
 
 // Sub sets z to x - y.
@@ -95,8 +97,10 @@ func (z *Element) Sub(x, y *Element) {
 	z1, b = bits.Sub64(z1, 0, b)
 	z2, b = bits.Sub64(z2, 0, b)
 	z3, b = bits.Sub64(z3, 0, b)
-	// After a second borrow 2^256 - fold or more is left.
-	z[0], z[1], z[2], z[3] = z0-(-b&fold), z1, z2, z3
+	if b != 0 {
+		z0 -= fold // 2^256 - fold or more was left
+	}
+	z[0], z[1], z[2], z[3] = z0, z1, z2, z3
 }
 
 // Neg sets z to -x.

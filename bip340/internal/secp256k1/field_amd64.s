@@ -47,9 +47,8 @@
 	ADCQ  BX, t1;       \
 	ADCQ  $0, t2;       \
 	ADCQ  $0, t3;       \
-	SBBQ  AX, AX;       \
-	ANDQ  DX, AX;       \
-	ADDQ  AX, t0;       \
+	JCC   3(PC);        \
+	ADDQ  DX, t0;       \
 	ADCQ  $0, t1
 
 // MULTIPLY sets R8…R11 to the product of the elements at SI and DI.
@@ -149,9 +148,8 @@
 	SBBQ $0, R9;              \
 	SBBQ $0, R10;             \
 	SBBQ $0, R11;             \
-	SBBQ AX, AX;              \
-	ANDQ DX, AX;              \
-	SUBQ AX, R8
+	JCC  2(PC);               \
+	SUBQ DX, R8
 
 // func mulADX(z, x, y *Element)
 TEXT ·mulADX(SB), NOSPLIT, $0-24

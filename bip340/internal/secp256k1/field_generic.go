@@ -142,7 +142,10 @@ func reduce(z *Element, t0, t1, t2, t3, t4, t5, t6, t7 uint64) {
 	t1, c = bits.Add64(t1, h0, c)
 	t2, c = bits.Add64(t2, 0, c)
 	t3, c = bits.Add64(t3, 0, c)
-	// After another carry less than 2^67 is left.
-	t0, c = bits.Add64(t0, -c&fold, 0)
-	z[0], z[1], z[2], z[3] = t0, t1+c, t2, t3
+	if c != 0 {
+		// Less than 2^67 is left. It happens to hardly any numbers.
+		t0, c = bits.Add64(t0, fold, 0)
+		t1 += c
+	}
+	z[0], z[1], z[2], z[3] = t0, t1, t2, t3
 }

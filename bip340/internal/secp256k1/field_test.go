@@ -20,9 +20,15 @@ func source(t testing.TB) *rand.Rand {
 	return rand.New(rand.NewPCG(seed, 0))
 }
 
-// edgy draws limbs that are all zeros, all ones, near them, or anything, so that
-// carries run through.
+// edgy draws numbers near zero and near 2^256, and limbs that are all zeros, all
+// ones, near them, or anything, so that carries run through.
 func edgy(r *rand.Rand) (limbs [4]uint64) {
+	switch near := uint64(r.IntN(3 * fold)); r.IntN(8) {
+	case 0:
+		return [4]uint64{near}
+	case 1:
+		return [4]uint64{^near, 1<<64 - 1, 1<<64 - 1, 1<<64 - 1}
+	}
 	for i := range limbs {
 		switch r.IntN(6) {
 		case 0:
@@ -80,6 +86,46 @@ func TestFieldAgreesWithIntegers(t *testing.T) {
 		}
 		if x.Equal(&y) != (bx.Cmp(by) == 0) || x.IsZero() != (bx.Sign() == 0) || x.IsOdd() != (bx.Bit(0) == 1) {
 			t.Fatalf("comparing %x and %x", x, y)
+		}
+	}
+}
+
+// TestFoldThrice has products of which the second fold carries once more, which
+// no random ones do: x·2^232 with low + high·fold just below 2^257.
+func TestFoldThrice(t *testing.T) {
+	r := source(t)
+	f := big.NewInt(fold)
+	for range 100 {
+		low := new(big.Int).Lsh(big.NewInt(int64(r.Uint32N(1<<24))), 232)
+		high := new(big.Int).Lsh(big.NewInt(1), 257)
+		high.Sub(high, low).Sub(high, big.NewInt(1)).Div(high, f)
+		product := new(big.Int).Lsh(high, 256)
+		product.Add(product, low)
+		var x, z, generic Element
+		y := Element{3: 1 << 40}
+		x.SetBytes((*[32]byte)(new(big.Int).Rsh(product, 232).FillBytes(make([]byte, 32))))
+		z.Mul(&x, &y)
+		mul(&generic, &x, &y)
+		want := product.Mod(product, prime)
+		if residue(z).Cmp(want) != 0 || residue(generic).Cmp(want) != 0 {
+			t.Fatalf("product of %x and %x is %x and %x, want %x", x, y, z, generic, want)
+		}
+	}
+}
+
+// TestAddOfAnyElements compares the two ways to add points, on numbers that need
+// not be on the curve: both are the same polynomials.
+func TestAddOfAnyElements(t *testing.T) {
+	r := source(t)
+	for range 20_000 {
+		p, q := Affine{edgy(r), edgy(r)}, Affine{edgy(r), edgy(r)}
+		product, denom, before := Element(edgy(r)), Element(edgy(r)), Element(edgy(r))
+		got, want, gotProduct, wantProduct := p, p, product, product
+		got.add(&q, &gotProduct, &denom, &before)
+		add(&want, &q, &wantProduct, &denom, &before)
+		if !got.X.Equal(&want.X) || !got.Y.Equal(&want.Y) || !gotProduct.Equal(&wantProduct) {
+			t.Fatalf("%x plus %x with %x, %x, %x is %x and leaves %x, want %x and %x",
+				p, q, product, denom, before, got, gotProduct, want, wantProduct)
 		}
 	}
 }
