@@ -8,12 +8,8 @@ import (
 )
 
 // equationMin is the fewest signatures that are cheaper to check by one equation
-// than one by one; sampled is how many are checked one by one first if the
-// equation of many fails.
-const (
-	equationMin = 6
-	sampled     = 16
-)
+// than one by one.
+const equationMin = 4
 
 // randomize gives each claim its random factor, 128 bits from crypto/rand.
 func (b *batch) randomize() {
@@ -63,13 +59,13 @@ func (b *batch) search(claims []claim, defect *secp256k1.Jacobian) {
 }
 
 // manyBad guesses whether so many claims are bad that to search for them would
-// cost more than to check each: it looks for one in a random sample.
+// cost more than to check each, which is so from about one in 40. It looks for one
+// in a random sample, so large that whoever sends bad ones to cost the most has
+// them found by it most of the time, and so small that it costs little itself.
 func (b *batch) manyBad(claims []claim) bool {
-	if len(claims) < 4*sampled {
-		return false
-	}
-	for i := range sampled {
-		c := &claims[claims[i].a.Lo%uint64(len(claims))] // a is random
+	n := len(claims)
+	for i := range max(min(n/4, 16), n/32) {
+		c := &claims[claims[i].a.Lo%uint64(n)] // a is random
 		if !c.holds(&b.signers[c.signer]) {
 			return true
 		}

@@ -4,7 +4,7 @@ package secp256k1
 // method of buckets: the scalars are cut into windows; in each window the points
 // with the same digit are added into one bucket, then every bucket is weighed
 // with its digit. (Bernstein, Doumen, Lange, Oosterwijk, "Faster batch forgery
-// identification", INDOCRYPT 2012, section 4, has this use of it and the
+// identification", INDOCRYPT 2012 have this use of it and the
 // history.) Digits are signed, which halves the buckets, and all additions are
 // affine and share inversions.
 //
@@ -21,8 +21,7 @@ type Multiplier struct {
 // Sum returns the sum of scalars[i]·points[i]. The slices are equally long; the
 // magnitude of each scalar is below 2^128.
 func (m *Multiplier) Sum(points []Affine, scalars []Half) Jacobian {
-	width := windowWidth(len(points))
-	return m.sum(points, scalars, width)
+	return m.sum(points, scalars, windowWidth(len(points)))
 }
 
 func (m *Multiplier) sum(points []Affine, scalars []Half, width int) Jacobian {
@@ -175,26 +174,17 @@ func (m *Multiplier) horner(width, windows int) (total Jacobian) {
 	return total
 }
 
-// windowWidth is the width of a window that measured best for n points.
-func windowWidth(n int) int {
-	switch {
-	case n < 16:
-		return 3
-	case n < 48:
-		return 4
-	case n < 100:
-		return 5
-	case n < 250:
-		return 6
-	case n < 600:
-		return 7
-	case n < 2_000:
-		return 9
-	case n < 6_000:
-		return 10
-	case n < 15_000:
-		return 11
-	default:
-		return 13
+// widths has the width of a window that measured best for up to so many points
+// (BenchmarkSum).
+var widths = [...]struct{ pointsMax, width int }{
+	{15, 3}, {30, 4}, {90, 5}, {150, 6}, {500, 7}, {1_100, 8}, {2_000, 9}, {4_500, 10}, {9_000, 11},
+}
+
+func windowWidth(points int) int {
+	for _, w := range widths {
+		if points <= w.pointsMax {
+			return w.width
+		}
 	}
+	return 12
 }
