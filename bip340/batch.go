@@ -13,6 +13,7 @@ type batch struct {
 	challenger *challenger
 	claims     []claim
 	signers    []signer
+	lifts      []lift
 	good       []bool
 
 	seed  maphash.Seed
@@ -71,20 +72,49 @@ func (b *batch) readSigners(items []Item) {
 // readClaims reads keys and signatures and drops the claims that have a part out
 // of range.
 func (b *batch) readClaims(items []Item) {
+	b.lifts = b.lifts[:0]
 	for i := range b.signers {
 		if s := &b.signers[i]; !s.known {
-			s.lift()
+			b.lifts = append(b.lifts, lift{&s.point, &s.key, &s.valid})
 		}
 	}
+	for i := range b.claims {
+		c := &b.claims[i]
+		b.lifts = append(b.lifts, lift{&c.r, (*[32]byte)(items[i].Signature[:32]), &c.valid})
+	}
+	liftAll(b.lifts)
+	clear(b.lifts) // they point into the caller's items
+
 	kept := 0
 	for i := range b.claims {
-		c := &b.claims[kept]
-		c.item, c.signer = b.claims[i].item, b.claims[i].signer
-		if b.signers[c.signer].valid && c.parse(b.challenger, &items[c.item]) {
+		c := b.claims[i]
+		if c.valid && b.signers[c.signer].valid && c.read(b.challenger, &items[i]) {
+			b.claims[kept] = c
 			kept++
 		}
 	}
 	b.claims = b.claims[:kept]
+}
+
+// A lift is a point to find from its x.
+type lift struct {
+	point *secp256k1.Affine
+	x     *[32]byte
+	ok    *bool
+}
+
+func liftAll(list []lift) {
+	for ; len(list) >= 4; list = list[4:] {
+		ok := secp256k1.LiftFour(
+			[4]*secp256k1.Affine{list[0].point, list[1].point, list[2].point, list[3].point},
+			[4]*[32]byte{list[0].x, list[1].x, list[2].x, list[3].x})
+		for i := range ok {
+			*list[i].ok = ok[i]
+		}
+	}
+	for _, l := range list {
+		*l.ok = l.point.Lift(l.x)
+	}
 }
 
 // accept notes that a claim is true.

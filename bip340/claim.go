@@ -26,16 +26,17 @@ type claim struct {
 	item   int // its index in the batch
 	signer int // its index in the batch
 	r      secp256k1.Affine
+	valid  bool // R exists
 	s, e   secp256k1.Scalar
 
 	a      secp256k1.Half   // the random factor of its equation
 	as, ae secp256k1.Scalar // a·s and a·e
 }
 
-// parse reads the signature and computes its challenge. It tells whether s is
-// below the order and R a point; if not, the signature is bad.
-func (c *claim) parse(h *challenger, item *Item) bool {
-	if !c.s.SetBytes((*[32]byte)(item.Signature[32:])) || !c.r.Lift((*[32]byte)(item.Signature[:32])) {
+// read reads s, hashes the challenge, and tells whether s is below the order. R
+// is still to be lifted.
+func (c *claim) read(h *challenger, item *Item) bool {
+	if !c.s.SetBytes((*[32]byte)(item.Signature[32:])) {
 		return false
 	}
 	h.challenge(&c.e, item)

@@ -17,7 +17,10 @@ type Item struct {
 func Verify(key [32]byte, message []byte, signature [64]byte) bool {
 	var c claim
 	s := signer{key: key}
-	return s.lift() && c.parse(newChallenger(), &Item{key, message, signature}) && c.holds(&s)
+	return s.lift() &&
+		c.r.Lift((*[32]byte)(signature[:32])) &&
+		c.read(newChallenger(), &Item{key, message, signature}) &&
+		c.holds(&s)
 }
 
 // A Verifier checks signatures many at a time and remembers the keys of those

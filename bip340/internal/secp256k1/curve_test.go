@@ -7,6 +7,7 @@ import (
 	"testing"
 
 	"github.com/btcsuite/btcd/btcec/v2"
+	"github.com/btcsuite/btcd/btcec/v2/schnorr"
 )
 
 var orderInt = integer(order)
@@ -177,6 +178,50 @@ func TestJacobianAgreesWithBtcec(t *testing.T) {
 			t.Fatal("negatives differ")
 		}
 	}
+}
+
+// TestLift lifts x coordinates alone and four at once, a quarter of them not
+// below p or near its ends.
+func TestLift(t *testing.T) {
+	r := source(t)
+	for range 500 {
+		var xs [4][32]byte
+		var points [4]Affine
+		var px [4]*[32]byte
+		var pp [4]*Affine
+		for i := range xs {
+			integer(edgy(r)).FillBytes(xs[i][:])
+			px[i], pp[i] = &xs[i], &points[i]
+		}
+		ok := LiftFour(pp, px)
+		for i := range xs {
+			var want, alone Affine
+			pub, err := schnorr.ParsePubKey(xs[i][:])
+			if err == nil {
+				var j btcec.JacobianPoint
+				pub.AsJacobian(&j)
+				want = affine(&j)
+			}
+			aloneOK := alone.Lift(&xs[i])
+			for _, got := range []struct {
+				p  Affine
+				ok bool
+			}{{points[i], ok[i]}, {alone, aloneOK}} {
+				if got.ok {
+					got.p = affineCanonical(got.p)
+				}
+				if got.ok != (err == nil) || got.p != want {
+					t.Fatalf("%x lifted to %x, %v, want %x", xs[i], got.p, got.ok, want)
+				}
+			}
+		}
+	}
+}
+
+func affineCanonical(p Affine) Affine {
+	p.X.Normalize()
+	p.Y.Normalize()
+	return p
 }
 
 func TestMultiplyBase(t *testing.T) {

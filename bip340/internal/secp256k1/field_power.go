@@ -1,55 +1,60 @@
 package secp256k1
 
-// ones returns x to the powers 2^2 - 1, 2^22 - 1 and 2^223 - 1, whose exponents
-// are runs of ones: a run of a + b ones is a run of a, squared b times, times a
-// run of b.
-func (x *Element) ones() (x2, x22, x223 Element) {
-	join := func(a, b *Element, n int) (z Element) {
-		z.squareTimes(a, n)
-		z.Mul(&z, b)
-		return z
+// A step of an addition chain makes the next of a list of powers of x: an earlier
+// one, squared so many times, times another one.
+type step struct{ from, squarings, times int }
+
+// The chains of both powers begin with exponents that are runs of ones: a run of
+// a + b ones is a run of a, squared b times, times a run of b. In binary
+// p - 2 is 223 ones, a zero, 22 ones and 0000101101; (p+1)/4 is 223 ones, a zero,
+// 22 ones, 000011 and 00.
+var (
+	inverseSteps = [15]step{
+		{0, 1, 0},   // 1: 2 ones
+		{1, 1, 0},   // 2: 3 ones
+		{2, 3, 2},   // 3: 6 ones
+		{3, 3, 2},   // 4: 9 ones
+		{4, 2, 1},   // 5: 11 ones
+		{5, 11, 5},  // 6: 22 ones
+		{6, 22, 6},  // 7: 44 ones
+		{7, 44, 7},  // 8: 88 ones
+		{8, 88, 8},  // 9: 176 ones
+		{9, 44, 7},  // 10: 220 ones
+		{10, 3, 2},  // 11: 223 ones
+		{11, 23, 6}, // 12: and a zero and 22 ones
+		{12, 5, 0},  // 00001
+		{13, 3, 1},  // 011
+		{14, 2, 0},  // 01
 	}
-	x2 = join(x, x, 1)
-	x3 := join(&x2, x, 1)
-	x6 := join(&x3, &x3, 3)
-	x9 := join(&x6, &x3, 3)
-	x11 := join(&x9, &x2, 2)
-	x22 = join(&x11, &x11, 11)
-	x44 := join(&x22, &x22, 22)
-	x88 := join(&x44, &x44, 44)
-	x176 := join(&x88, &x88, 88)
-	x220 := join(&x176, &x44, 44)
-	x223 = join(&x220, &x3, 3)
-	return x2, x22, x223
-}
+	rootSteps = append(inverseSteps[:12:12], step{12, 6, 1}) // 000011, and 00 is left
+)
 
-// Inverse sets z to 1/x, or to zero if x is zero: x^(p-2) (Fermat). In binary
-// p - 2 is 223 ones, a zero, 22 ones and 0000101101.
+// Inverse sets z to 1/x, or to zero if x is zero: x^(p-2) (Fermat).
 func (z *Element) Inverse(x *Element) {
-	base := *x
-	x2, x22, t := base.ones()
-	t.squareTimes(&t, 23)
-	t.Mul(&t, &x22)
-	t.squareTimes(&t, 5)
-	t.Mul(&t, &base)
-	t.squareTimes(&t, 3)
-	t.Mul(&t, &x2)
-	t.squareTimes(&t, 2)
-	z.Mul(&t, &base)
+	powers := [len(inverseSteps) + 1]Element{*x}
+	for i, s := range inverseSteps {
+		next := &powers[i+1]
+		next.squareTimes(&powers[s.from], s.squarings)
+		next.Mul(next, &powers[s.times])
+	}
+	*z = powers[len(inverseSteps)]
 }
 
-// Sqrt sets z to a square root of x and tells whether there is one. Since
-// p = 3 (mod 4) it is x^((p+1)/4). In binary (p+1)/4 is 223 ones, a zero, 22
-// ones, 000011 and 00. If there is none, z is left meaningless.
-func (z *Element) Sqrt(x *Element) bool {
-	base := *x
-	x2, x22, t := base.ones()
-	t.squareTimes(&t, 23)
-	t.Mul(&t, &x22)
-	t.squareTimes(&t, 6)
-	t.Mul(&t, &x2)
-	t.squareTimes(&t, 2)
-	*z = t
-	t.Square(&t)
-	return t.Equal(&base)
+// root sets z to x^((p+1)/4), which is a square root of x, if there is one, since
+// p = 3 (mod 4).
+func (z *Element) root(x *Element) {
+	powers := [len(inverseSteps) + 1]Element{*x}
+	for i, s := range rootSteps {
+		next := &powers[i+1]
+		next.squareTimes(&powers[s.from], s.squarings)
+		next.Mul(next, &powers[s.times])
+	}
+	z.squareTimes(&powers[len(rootSteps)], 2)
+}
+
+// isRootOf tells whether z² = x.
+func (z *Element) isRootOf(x *Element) bool {
+	var square Element
+	square.Square(z)
+	return square.Equal(x)
 }

@@ -144,12 +144,29 @@ func TestFieldPowers(t *testing.T) {
 		if residue(z).Cmp(want) != 0 {
 			t.Fatalf("inverse of %x is %x, want %x", x, z, want)
 		}
-		ok := z.Sqrt(&x)
+		z.root(&x)
+		ok := z.isRootOf(&x)
 		if want := big.Jacobi(bx, prime) != -1; ok != want {
 			t.Fatalf("%x has a square root: %v, want %v", x, ok, want)
 		}
 		if z.Square(&z); ok && !z.Equal(&x) {
 			t.Fatalf("the square root of %x squared is %x", x, z)
+		}
+	}
+}
+
+// TestRootFour compares four roots taken at once with each.
+func TestRootFour(t *testing.T) {
+	r := source(t)
+	for range 1_000 {
+		x := [4]Element{edgy(r), edgy(r), edgy(r), edgy(r)}
+		got := x
+		rootFour(&got)
+		for i := range x {
+			var want Element
+			if want.root(&x[i]); !got[i].Equal(&want) {
+				t.Fatalf("the root of %x is %x, want %x", x[i], got[i], want)
+			}
 		}
 	}
 }
@@ -212,7 +229,13 @@ func BenchmarkField(b *testing.B) {
 	})
 	b.Run("sqrt", func(b *testing.B) {
 		for range b.N {
-			sink.Sqrt(&x)
+			sink.root(&x)
+		}
+	})
+	b.Run("four sqrt", func(b *testing.B) {
+		y := [4]Element{x, x, x, x}
+		for range b.N {
+			rootFour(&y)
 		}
 	})
 }

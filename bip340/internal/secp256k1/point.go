@@ -20,20 +20,47 @@ var seven = Element{7}
 // does, and tells whether there is one: x is below p and on the curve. If there
 // is none, p is the point at infinity.
 func (p *Affine) Lift(x *[32]byte) bool {
-	var y2 Element
-	if p.X.SetBytes(x) {
-		y2.Square(&p.X)
-		y2.Mul(&y2, &p.X)
-		y2.Add(&y2, &seven)
-		if p.Y.Sqrt(&y2) {
-			if p.Y.IsOdd() {
-				p.Y.Neg(&p.Y)
-			}
-			return true
-		}
+	var square Element
+	below := p.square(x, &square)
+	p.Y.root(&square)
+	return p.lifted(below, &square)
+}
+
+// LiftFour lifts four at once, for less than four times as much.
+func LiftFour(points [4]*Affine, xs [4]*[32]byte) (ok [4]bool) {
+	var squares, roots [4]Element
+	for i, p := range points {
+		ok[i] = p.square(xs[i], &squares[i])
 	}
-	*p = Affine{}
-	return false
+	roots = squares
+	rootFour(&roots)
+	for i, p := range points {
+		p.Y = roots[i]
+		ok[i] = p.lifted(ok[i], &squares[i])
+	}
+	return ok
+}
+
+// square sets p.X and tells whether it is below p, and y2 to what y² should be.
+func (p *Affine) square(x *[32]byte, y2 *Element) bool {
+	below := p.X.SetBytes(x)
+	y2.Square(&p.X)
+	y2.Mul(y2, &p.X)
+	y2.Add(y2, &seven)
+	return below
+}
+
+// lifted makes p.Y even, if it is a root of y2 and x was below p, and the point
+// at infinity of p if not.
+func (p *Affine) lifted(below bool, y2 *Element) bool {
+	if !below || !p.Y.isRootOf(y2) {
+		*p = Affine{}
+		return false
+	}
+	if p.Y.IsOdd() {
+		p.Y.Neg(&p.Y)
+	}
+	return true
 }
 
 // IsInfinity tells whether p is the point at infinity.
