@@ -52,11 +52,8 @@ func (c *claim) holds(s *signer) bool {
 	return sum.EqualAffine(&c.r)
 }
 
-// randomize gives the claim its factor. It is not zero.
+// randomize gives the claim its factor.
 func (c *claim) randomize(a secp256k1.Half) {
-	if a.Lo|a.Hi == 0 {
-		a.Lo = 1
-	}
 	c.a = a
 	c.as.MulHalf(a, &c.s)
 	c.ae.MulHalf(a, &c.e)

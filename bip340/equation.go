@@ -58,12 +58,18 @@ func (b *batch) search(claims []claim, defect *secp256k1.Jacobian) {
 	b.search(right, &inRight)
 }
 
+// searchMin is the fewest signatures among which a search for bad ones pays.
+const searchMin = 32
+
 // manyBad guesses whether so many claims are bad that to search for them would
 // cost more than to check each, which is so from about one in 40. It looks for one
-// in a random sample, so large that whoever sends bad ones to cost the most has
-// them found by it most of the time, and so small that it costs little itself.
+// in a random sample: large enough to show most mixtures that would cost much, and
+// small enough to cost little itself.
 func (b *batch) manyBad(claims []claim) bool {
 	n := len(claims)
+	if n < searchMin {
+		return true
+	}
 	for i := range max(min(n/4, 16), n/32) {
 		c := &claims[claims[i].a.Lo%uint64(n)] // a is random
 		if !c.holds(&b.signers[c.signer]) {

@@ -23,7 +23,7 @@ func source(t testing.TB) *rand.Rand {
 // edgy draws numbers near zero and near 2^256, and limbs that are all zeros, all
 // ones, near them, or anything, so that carries run through.
 func edgy(r *rand.Rand) (limbs [4]uint64) {
-	switch near := uint64(r.IntN(3 * fold)); r.IntN(8) {
+	switch near := r.Uint64N(3 * fold); r.IntN(8) {
 	case 0:
 		return [4]uint64{near}
 	case 1:
