@@ -105,3 +105,15 @@ func (z *Element) Sub(x, y *Element) {
 
 // Neg sets z to -x.
 func (z *Element) Neg(x *Element) { z.Sub(&Element{}, x) }
+
+// Half sets z to x/2.
+func (z *Element) Half(x *Element) {
+	// An odd number becomes even by p = 2^256 - fold.
+	odd := -(x[0] & 1)
+	z0, b := bits.Sub64(x[0], odd&fold, 0)
+	z1, b := bits.Sub64(x[1], 0, b)
+	z2, b := bits.Sub64(x[2], 0, b)
+	z3, b := bits.Sub64(x[3], 0, b)
+	top := odd&1 - b
+	z[0], z[1], z[2], z[3] = z0>>1|z1<<63, z1>>1|z2<<63, z2>>1|z3<<63, z3>>1|top<<63
+}

@@ -57,6 +57,7 @@ func residue(x Element) *big.Int { return new(big.Int).Mod(integer(x), prime) }
 
 func TestFieldAgreesWithIntegers(t *testing.T) {
 	r := source(t)
+	half := new(big.Int).ModInverse(big.NewInt(2), prime)
 	for range 50_000 {
 		x, y := Element(edgy(r)), Element(edgy(r))
 		if r.IntN(8) == 0 {
@@ -71,6 +72,7 @@ func TestFieldAgreesWithIntegers(t *testing.T) {
 			{"add", func(z *Element) { z.Add(&x, &y) }, new(big.Int).Add(bx, by)},
 			{"sub", func(z *Element) { z.Sub(&x, &y) }, new(big.Int).Sub(bx, by)},
 			{"neg", func(z *Element) { z.Neg(&x) }, new(big.Int).Neg(bx)},
+			{"half", func(z *Element) { z.Half(&x) }, new(big.Int).Mul(bx, half)},
 			{"mul", func(z *Element) { z.Mul(&x, &y) }, new(big.Int).Mul(bx, by)},
 			{"square", func(z *Element) { z.Square(&x) }, new(big.Int).Mul(bx, bx)},
 			{"generic mul", func(z *Element) { mul(z, &x, &y) }, new(big.Int).Mul(bx, by)},
