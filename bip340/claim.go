@@ -4,12 +4,11 @@ import "github.com/daobank/daobank/bip340/internal/secp256k1"
 
 // A signer is a public key, once for all its signatures in a batch.
 type signer struct {
-	key   [32]byte
-	point secp256k1.Affine // P = lift_x(key)
-	valid bool             // such a point exists
-	known bool             // it came from the cache
-	// proven says that a signature under the key was good.
-	proven bool
+	key    [32]byte
+	point  secp256k1.Affine // P = lift_x(key)
+	valid  bool             // such a point exists
+	known  bool             // it came from the cache
+	proven bool             // a signature of it was good
 
 	weight secp256k1.Scalar // sum of a·e in the equation being made, else zero
 }

@@ -189,6 +189,23 @@ func TestEverySize(t *testing.T) {
 	}
 }
 
+// TestMoreThanOneEquation has bad ones at the ends of what is put together.
+func TestMoreThanOneEquation(t *testing.T) {
+	pool := genuine(source(t), 64, 16)
+	var items []bip340.Item
+	for len(items) < 2*4096+70 {
+		items = append(items, pool...)
+	}
+	bad := []int{0, 4095, 4096, 8191, 8192, len(items) - 1}
+	for _, i := range bad {
+		items[i].Signature[33] ^= 4
+	}
+	var v bip340.Verifier
+	if got := v.Verify(items); !slices.Equal(got, bad) {
+		t.Fatalf("%v are bad, want %v", got, bad)
+	}
+}
+
 func TestManyGoroutines(t *testing.T) {
 	r := source(t)
 	v := bip340.NewVerifier(20)

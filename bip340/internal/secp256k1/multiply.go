@@ -3,10 +3,9 @@ package secp256k1
 // A Multiplier computes sums of products of points and scalars by Pippenger's
 // method of buckets: the scalars are cut into windows; in each window the points
 // with the same digit are added into one bucket, then every bucket is weighed
-// with its digit. (Bernstein, Doumen, Lange, Oosterwijk, "Faster batch forgery
-// identification", INDOCRYPT 2012 have this use of it and the
-// history.) Digits are signed, which halves the buckets, and all additions are
-// affine and share inversions.
+// with its digit (Bernstein, Doumen, Lange, Oosterwijk, "Faster batch forgery
+// identification", INDOCRYPT 2012, tell its history). Digits are signed, which
+// halves the buckets, and all additions are affine and share inversions.
 //
 // The zero value is ready. It keeps its memory for the next sum, and must not be
 // used by two goroutines at once.
