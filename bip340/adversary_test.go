@@ -163,6 +163,13 @@ var adversaries = []struct {
 		items[2].Key = [32]byte{31: 5}
 		return []int{2}
 	}},
+	{"a key off the curve, s·G = R", func(r *rand.Rand, items []bip340.Item) []int {
+		k, x := noncePoint(r, true)
+		items[2].Key = [32]byte{31: 5}
+		setR(&items[2], x)
+		setS(&items[2], k.Bytes())
+		return []int{2}
+	}},
 	{"a key above the field's prime", func(_ *rand.Rand, items []bip340.Item) []int {
 		items[2].Key = unhex("fffffffffffffffffffffffffffffffffffffffffffffffffffffffefffffc30")
 		return []int{2}

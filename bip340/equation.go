@@ -35,9 +35,9 @@ func (b *batch) together(claims []claim) {
 }
 
 // search accepts the true ones among claims, of which the defect is known: all
-// if it is at infinity, else those of each half. The right half's defect is what
-// the left one leaves of the whole, so each level of the search costs an
-// equation over half of what it looks at.
+// if it is at infinity, else those of each half. Only the left half's defect is
+// computed, so each level of the search costs an equation over half of what it
+// looks at.
 func (b *batch) search(claims []claim, defect *secp256k1.Jacobian) {
 	if defect.IsInfinity() {
 		for i := range claims {
@@ -50,12 +50,18 @@ func (b *batch) search(claims []claim, defect *secp256k1.Jacobian) {
 		return
 	}
 	left, right := claims[:len(claims)/2], claims[len(claims)/2:]
-	var inRight secp256k1.Jacobian
-	inLeft := b.defect(left)
-	inRight.Neg(&inLeft)
-	inRight.Add(&inRight, defect)
+	inLeft, inRight := b.parts(left, defect)
 	b.search(left, &inLeft)
 	b.search(right, &inRight)
+}
+
+// parts returns the defect of some claims and that of the others, of all of which
+// it is known.
+func (b *batch) parts(some []claim, defect *secp256k1.Jacobian) (inSome, inOthers secp256k1.Jacobian) {
+	inSome = b.defect(some)
+	inOthers.Neg(&inSome)
+	inOthers.Add(&inOthers, defect)
+	return inSome, inOthers
 }
 
 // searchMin is the fewest signatures among which a search for bad ones pays.
