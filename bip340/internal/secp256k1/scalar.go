@@ -103,17 +103,22 @@ func (s *Scalar) MulHalf(a Half, x *Scalar) {
 func mulWide(x, y [4]uint64) (t [8]uint64) {
 	for i, f := range y {
 		if f == 0 {
-			continue
+			continue // many numbers here are short
 		}
-		var carry, c uint64
-		for j := range 4 {
-			h, l := bits.Mul64(x[j], f)
-			l, c = bits.Add64(l, carry, 0)
-			h += c
-			t[i+j], c = bits.Add64(t[i+j], l, 0)
-			carry = h + c
-		}
-		t[i+4] = carry
+		h0, l0 := bits.Mul64(x[0], f)
+		h1, l1 := bits.Mul64(x[1], f)
+		h2, l2 := bits.Mul64(x[2], f)
+		h3, l3 := bits.Mul64(x[3], f)
+		l1, c := bits.Add64(l1, h0, 0)
+		l2, c = bits.Add64(l2, h1, c)
+		l3, c = bits.Add64(l3, h2, c)
+		h3 += c
+		row := t[i : i+5 : i+5]
+		row[0], c = bits.Add64(row[0], l0, 0)
+		row[1], c = bits.Add64(row[1], l1, c)
+		row[2], c = bits.Add64(row[2], l2, c)
+		row[3], c = bits.Add64(row[3], l3, c)
+		row[4] = h3 + c
 	}
 	return t
 }
