@@ -48,7 +48,7 @@ var layers = []string{
 // alone are packages that any Go project can use without the rest: all that
 // each may import of this module.
 var alone = map[string][]string{
-	"ledger":           {},
+	"ledger":           {"bip340"},
 	"bip340":           {"bip340/internal/secp256k1"},
 	"taproot":          {"taproot/frost"},
 	"taproot/chilldkg": {"taproot/frost", "taproot/internal/curve"},

@@ -130,8 +130,8 @@ func (e *Engine) enter(sub *submission) error {
 	// Neither channel can be full: each holds as many elements as orders may
 	// be reserved.
 	e.intake <- sub
-	for from := 0; from < n; from += verifyTogether {
-		e.verifying <- job{sub: sub, items: sub.items[from:min(from+verifyTogether, n)]}
+	for from := 0; from < n; from += partMax {
+		e.verifying <- job{sub: sub, items: sub.items[from:min(from+partMax, n)]}
 	}
 	return nil
 }

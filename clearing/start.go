@@ -5,6 +5,7 @@ import (
 	"errors"
 	"runtime"
 
+	"github.com/daobank/daobank/bip340"
 	"github.com/daobank/daobank/ledger"
 )
 
@@ -17,7 +18,7 @@ func newEngine(config Config, epoch uint64, state *ledger.State) *Engine {
 		bank:      config.Charter.ID(),
 		epoch:     epoch,
 		log:       config.Log.With("epoch", epoch),
-		verify:    verifyEach,
+		verify:    bip340.NewVerifier(knownKeys).Verify,
 		intake:    make(chan *submission, config.QueueMax),
 		verifying: make(chan job, config.QueueMax),
 		control:   make(chan any),

@@ -1,34 +1,25 @@
 package clearing
 
 import (
+	"github.com/daobank/daobank/bip340"
 	"github.com/daobank/daobank/ledger"
 )
 
-// verifyTogether is how many signatures a verifier is given at once, if so many
-// wait. It is small because checking one by one gains nothing from more, while
-// other cores would idle; a verifier of batches wants hundreds.
-const verifyTogether = 4
+// How many signatures are verified by one equation. A call's orders are split into
+// parts, so that more than one core gets some; parts that wait are put together, and
+// past gatherMax a signature costs hardly less.
+const (
+	partMax   = 256
+	gatherMax = 1024
+)
 
-// A signed is what a verifier judges.
-type signed struct {
-	key       ledger.Key
-	digest    ledger.Hash
-	signature ledger.Signature
-}
+// knownKeys is how many accounts' public keys the verifier remembers as points, at
+// about 100 bytes each: those that it has seen a signature of.
+const knownKeys = 1 << 20
 
-// A verifier says of each signature whether it is good. It may be called by
-// several goroutines at once. This is the place for one that checks many
-// signatures by one equation.
-type verifier func([]signed) []bool
-
-// verifyEach checks one signature after the other.
-func verifyEach(list []signed) []bool {
-	good := make([]bool, len(list))
-	for i := range list {
-		good[i] = list[i].key.Verify(list[i].digest, list[i].signature)
-	}
-	return good
-}
+// A verifier returns the indices of the items whose signature is bad, ascending.
+// Several goroutines call it at once.
+type verifier func(items []bip340.Item) (bad []int)
 
 // A verdict is what is known of an order's signature.
 type verdict byte
@@ -39,7 +30,7 @@ const (
 	forged
 )
 
-// A job is a part of a submission that is verified together.
+// A job is a part of a submission.
 type job struct {
 	sub   *submission
 	items []item
@@ -48,6 +39,7 @@ type job struct {
 // verifyStage is run by one goroutine for each core.
 func (e *Engine) verifyStage() {
 	defer e.stages.Done()
+	var w verifyWork
 	for {
 		select {
 		case <-e.stop.Done():
@@ -56,49 +48,52 @@ func (e *Engine) verifyStage() {
 			if !ok {
 				return
 			}
-			e.verifyJobs(e.gather(j))
+			e.gather(&w, j)
+			e.verifyJobs(&w)
 		}
 	}
 }
 
-// gather adds jobs that wait already, so that a verifier of batches gets one.
-func (e *Engine) gather(j job) []job {
-	jobs, n := []job{j}, len(j.items)
-	for n < verifyTogether {
+// verifyWork is what one goroutine verifies at a time. Its memory is used again.
+type verifyWork struct {
+	jobs   []job
+	items  []bip340.Item
+	judged []*item // by index of items
+}
+
+// gather adds jobs that wait already: the more signatures, the less one costs.
+func (e *Engine) gather(w *verifyWork, j job) {
+	w.jobs = append(w.jobs[:0], j)
+	for n := len(j.items); n < gatherMax; {
 		select {
 		case j, ok := <-e.verifying:
 			if !ok {
-				return jobs
+				return
 			}
-			jobs, n = append(jobs, j), n+len(j.items)
+			w.jobs, n = append(w.jobs, j), n+len(j.items)
 		default:
-			return jobs
+			return
 		}
 	}
-	return jobs
 }
 
-func (e *Engine) verifyJobs(jobs []job) {
-	var list []signed
-	var judged []*item
-	for _, j := range jobs {
+func (e *Engine) verifyJobs(w *verifyWork) {
+	w.items, w.judged = w.items[:0], w.judged[:0]
+	for _, j := range w.jobs {
 		for i := range j.items {
 			it := &j.items[i]
 			it.prepare()
 			if key, ok := e.signer(it.order); ok {
-				it.key = key
-				judged = append(judged, it)
-				list = append(list, signed{key: key, digest: it.digest, signature: it.order.Signature})
+				it.key, it.verdict = key, genuine
+				w.judged = append(w.judged, it)
+				w.items = append(w.items, bip340.Item{Key: key, Message: it.digest[:], Signature: it.order.Signature})
 			}
 		}
 	}
-	for i, good := range e.verify(list) {
-		judged[i].verdict = forged
-		if good {
-			judged[i].verdict = genuine
-		}
+	for _, i := range e.verify(w.items) {
+		w.judged[i].verdict = forged
 	}
-	for _, j := range jobs {
+	for _, j := range w.jobs {
 		if j.sub.unverified.Add(-int64(len(j.items))) == 0 {
 			close(j.sub.verified)
 		}

@@ -5,6 +5,8 @@ import (
 	"runtime"
 	"sync"
 	"sync/atomic"
+
+	"github.com/daobank/daobank/bip340"
 )
 
 // Checks says how much Append verifies beyond what the books themselves refuse.
@@ -68,19 +70,42 @@ func (s *State) Apply(e Entry) (Effects, error) {
 	return s.ApplyEvent(e.Event)
 }
 
+// verifyTogether is how many signatures a core gets at a time.
+const verifyTogether = 1024
+
+// knownKeys is how many accounts' keys are remembered from one batch to the next.
+const knownKeys = 1 << 20
+
 // firstForged returns the index of the first order that was applied and is not
-// signed by its account's key, or -1. It only reads the State.
+// signed by its account's key, or -1. Of the books it only reads.
 func (s *State) firstForged(entries []Entry) int {
-	var next atomic.Int64
+	if s.verifier == nil {
+		s.verifier = bip340.NewVerifier(knownKeys)
+	}
+	var items []bip340.Item
+	var places []int // in the batch, by index of items
+	for i, e := range entries {
+		if e.Order != nil {
+			digest := e.Order.Digest()
+			items = append(items, bip340.Item{Key: s.signerKey(e.Order), Message: digest[:], Signature: e.Order.Signature})
+			places = append(places, i)
+		}
+	}
 	var first atomic.Int64
 	first.Store(int64(len(entries)))
+	var next atomic.Int64
 	var wg sync.WaitGroup
-	for range min(runtime.GOMAXPROCS(0), len(entries)) {
+	parts := (len(items) + verifyTogether - 1) / verifyTogether
+	for range min(runtime.GOMAXPROCS(0), parts) {
 		wg.Go(func() {
-			for i := next.Add(1) - 1; i < int64(len(entries)); i = next.Add(1) - 1 {
-				if o := entries[i].Order; o != nil && o.Verify(s.signerKey(o)) != nil {
-					for old := first.Load(); i < old && !first.CompareAndSwap(old, i); old = first.Load() {
-					}
+			for part := next.Add(1) - 1; part < int64(parts); part = next.Add(1) - 1 {
+				from := int(part) * verifyTogether
+				bad := s.verifier.Verify(items[from:min(from+verifyTogether, len(items))])
+				if len(bad) == 0 {
+					continue
+				}
+				found := int64(places[from+bad[0]])
+				for old := first.Load(); found < old && !first.CompareAndSwap(old, found); old = first.Load() {
 				}
 			}
 		})

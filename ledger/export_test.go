@@ -8,6 +8,7 @@ import "fmt"
 func (s *State) Fingerprint() string {
 	books := *s
 	books.postings = nil // scratch space, not part of the books
+	books.verifier = nil // neither is this
 	books.open = nil     // a pointer: written out below
 	var open OpenCut
 	if s.open != nil {

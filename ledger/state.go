@@ -4,6 +4,8 @@ import (
 	"cmp"
 	"fmt"
 	"slices"
+
+	"github.com/daobank/daobank/bip340"
 )
 
 // State is the bank's books at one point of the journal: a deterministic
@@ -35,7 +37,8 @@ type State struct {
 	settlements uint32   // cuts made so far
 	rekeys      []Rekey  // by generation, from 1
 
-	postings []Posting // of the entry applied last; reused
+	postings []Posting        // of the entry applied last; reused
+	verifier *bip340.Verifier // of Append, made when it is needed
 }
 
 type account struct {
