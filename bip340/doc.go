@@ -64,17 +64,18 @@
 // signature by another signer; "any machine" is the build tag purego:
 //
 //	signatures        1     4     16    64    256   1,024  4,096
-//	keys known        4.5   5.2    9    12     16    19.6   21
-//	keys not known    4.1   5.0    8    11     14    16     17
+//	keys known        4.5   5.2    9    12     16    19.8   21
+//	keys not known    4.2   5.0    8    11     14    16     17
 //	known, any machine                              14
 //
+//	known, of 100,000                               20
 //	1,024 by 10 signers                             33
 //	1,024, one bad                                   9.7
 //	1,024, all bad                                   3.9
 //	16 to 1,024, in the worst mixture                2.9
 //
 // Where btcec takes 225 µs (Intel Xeon, Cascade Lake, at 2.5 GHz and shared), one
-// of 1,024 takes 11.5 µs: about 2.5 for the square root of R, 7 for the sum, the
+// of 1,024 takes 11.4 µs: about 2.5 for the square root of R, 7 for the sum, the
 // rest for hashing, the cache and splitting. BenchmarkCached, BenchmarkUncached,
 // BenchmarkHot and BenchmarkBad print these figures (-cpu 1).
 //
