@@ -14,7 +14,7 @@ TESTFLAGS ?=
 
 # Packages whose code runs in several goroutines, as far as they are there. taproot/chilldkg is left out: its arithmetic
 # takes minutes under the race detector, and guardian/wire runs its sessions there.
-RACE_DIRS := clearing settlement bitcoind ledger/postgres api taproot/frost taproot/roast keyfile guardian
+RACE_DIRS := bip340 clearing settlement bitcoind ledger/postgres api taproot/frost taproot/roast keyfile guardian
 RACE_PACKAGES = $(patsubst %,./%/...,$(wildcard $(RACE_DIRS)))
 
 step = @printf '\n==> %s\n' "$(1)"
