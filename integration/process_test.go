@@ -31,6 +31,7 @@ var program = sync.OnceValues(func() (string, error) {
 type process struct {
 	t      *testing.T
 	name   string
+	binary string // "" is the program
 	args   []string
 	env    []string
 	log    string // path
@@ -94,9 +95,12 @@ func tryRun(ctx context.Context, args ...string) (string, error) {
 // start starts the process.
 func (p *process) start() {
 	p.t.Helper()
-	binary, err := program()
-	if err != nil {
-		p.t.Fatal(err)
+	binary := p.binary
+	if binary == "" {
+		var err error
+		if binary, err = program(); err != nil {
+			p.t.Fatal(err)
+		}
 	}
 	log, err := os.OpenFile(p.log, os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
