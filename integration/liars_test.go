@@ -1,7 +1,6 @@
 package integration
 
 import (
-	"bytes"
 	"context"
 	"encoding/json"
 	"flag"
@@ -223,10 +222,4 @@ func signedLog(t *testing.T, folder string) map[uint32][]chainhash.Hash {
 		list[s.Settlement] = append(list[s.Settlement], chainhash.Hash(s.TxID))
 	}
 	return list
-}
-
-// panicked says whether a process has logged that it fell over.
-func (p *process) panicked() bool {
-	raw, _ := os.ReadFile(p.log)
-	return bytes.Contains(raw, []byte("panic: ")) || bytes.Contains(raw, []byte("fatal error: ")) || bytes.Contains(raw, []byte("goroutine "))
 }

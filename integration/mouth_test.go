@@ -38,6 +38,7 @@ const mouthOrders = "DAOBANK_STORY_MOUTH"
 // orders are what guardians with a mouth of their own do in one round of a story.
 type orders struct {
 	Round int
+	Seed  uint64
 	Acts  map[int]string // by guardian, the name of an act; the others are honest
 }
 
