@@ -134,9 +134,9 @@ func TestGuardianLiesInTheCeremony(t *testing.T) {
 				t.Fatal("a group was given out")
 			}
 			t.Logf("the coordinator says: %v", err)
-			if !slices.Equal(s.acted(i+1), []int{liar}) {
-				t.Error("nobody lied")
-			}
+			waitFor(ctx, t, "the lie to be told", func() (bool, string) {
+				return slices.Equal(s.acted(i+1), []int{liar}), "nobody lied"
+			})
 			var faulty *chilldkg.FaultyParticipantError
 			if proved := errors.As(err, &faulty); proved && faulty.ID != liar || !proved && l.proved {
 				t.Errorf("proved of %+v, want of guardian %d: %t", faulty, liar, l.proved)
