@@ -3,12 +3,9 @@ package integration
 import (
 	"bytes"
 	"context"
-	"encoding/json"
 	"flag"
 	"fmt"
 	"math/rand/v2"
-	"os"
-	"path/filepath"
 	"testing"
 	"time"
 
@@ -90,25 +87,7 @@ func (h *house) gather(ctx context.Context) {
 // disk: one run of the key generation, and every guardian's share of it.
 func (h *house) expectOneKey() {
 	h.t.Helper()
-	paths, err := filepath.Glob(filepath.Join(h.dir, "bank", "key-*.json"))
-	if err != nil || len(paths) != 1 {
-		h.t.Fatalf("the bank keeps the keys %v, %v", paths, err)
-	}
-	raw, err := os.ReadFile(paths[0])
-	if err != nil {
-		h.t.Fatal(err)
-	}
-	var made struct {
-		Document *guardian.Founding `json:"document"`
-		guardian.KeyProof
-	}
-	if err := json.Unmarshal(raw, &made); err != nil {
-		h.t.Fatal(err)
-	}
-	group, err := made.Group(made.Document)
-	if err != nil {
-		h.t.Fatal(err)
-	}
+	group := h.group()
 	var first []byte
 	for i := range h.identities() {
 		result, err := recoverShare(h.folder(i), h.identity(i))

@@ -3,9 +3,13 @@ package integration
 import (
 	"context"
 	"encoding/hex"
+	"encoding/json"
+	"fmt"
 	"log/slog"
+	"maps"
 	"os"
 	"path/filepath"
+	"slices"
 	"strings"
 
 	"github.com/btcsuite/btcd/btcec/v2"
@@ -14,6 +18,7 @@ import (
 	"github.com/daobank/daobank/guardian/link"
 	"github.com/daobank/daobank/guardian/wire"
 	"github.com/daobank/daobank/taproot/frost"
+	"github.com/daobank/daobank/taproot/roast"
 )
 
 // A usurper is the story itself in the place of the bank's coordinator: it has
@@ -91,4 +96,98 @@ func (h *house) reserve(ctx context.Context) {
 	said := h.bank.await(ctx, "guardians")
 	h.url, h.address = said["api"], said["guardians"]
 	h.bank.kill()
+}
+
+// group is what the bank knows of its guardians' key.
+func (h *house) group() *frost.Group {
+	h.t.Helper()
+	raw, err := os.ReadFile(filepath.Join(h.dir, "bank", "group.json"))
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	var info frost.ThresholdInfo
+	if err := json.Unmarshal(raw, &info); err != nil {
+		h.t.Fatal(err)
+	}
+	group, err := frost.NewGroup(info)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	return group
+}
+
+// A sitting is one settlement that guardians are asked to sign, by whoever sits
+// in the coordinator's place.
+type sitting struct {
+	h        *house
+	group    *frost.Group
+	proposal guardian.Proposal
+	messages []roast.Message
+	request  roast.CommitRequest
+}
+
+func (h *house) sit(x *history) *sitting {
+	h.t.Helper()
+	_, p, messages := x.flight()
+	s := &sitting{h: h, group: h.group(), proposal: p, messages: messages}
+	id, err := roast.NewRequestID(s.group, messages)
+	if err != nil {
+		h.t.Fatal(err)
+	}
+	s.request = roast.CommitRequest{Request: id, Messages: len(messages)}
+	return s
+}
+
+// commit asks a guardian for nonces until it gives them: it may just have started.
+func (s *sitting) commit(ctx context.Context, r *wire.Remote) (nonces []frost.PublicNonce) {
+	s.h.t.Helper()
+	waitFor(ctx, s.h.t, fmt.Sprintf("nonces of guardian %d", r.ID()), func() (bool, string) {
+		var err error
+		nonces, err = r.Commit(ctx, s.proposal, s.request)
+		return err == nil, fmt.Sprint(err)
+	})
+	return nonces
+}
+
+// A trial is one session: whose nonces are in it, and what each is asked.
+type trial struct {
+	*sitting
+	number     int
+	given      map[frost.ID][]frost.PublicNonce
+	signers    []frost.ID
+	aggregates []frost.AggregateNonce
+}
+
+func (s *sitting) session(number int, given map[frost.ID][]frost.PublicNonce) *trial {
+	s.h.t.Helper()
+	q := &trial{sitting: s, number: number, given: given, signers: slices.Sorted(maps.Keys(given))}
+	for i := range s.messages {
+		nonces := make(map[frost.ID]frost.PublicNonce)
+		for id, list := range given {
+			nonces[id] = list[i]
+		}
+		sum, err := frost.NonceAgg(nonces)
+		if err != nil {
+			s.h.t.Fatal(err)
+		}
+		q.aggregates = append(q.aggregates, sum)
+	}
+	return q
+}
+
+// ask is what one of its signers is asked.
+func (q *trial) ask(id frost.ID) roast.SignRequest {
+	return roast.SignRequest{Request: q.request.Request, Session: q.number, Commitment: roast.NewCommitmentID(q.given[id]),
+		Signers: slices.Clone(q.signers), Nonces: slices.Clone(q.aggregates)}
+}
+
+// verify says whether a partial signature for a message is right under a nonce.
+func (q *trial) verify(id frost.ID, message int, nonce frost.PublicNonce, signature frost.PartialSignature) bool {
+	q.h.t.Helper()
+	session, err := frost.NewSession(q.group, frost.SessionParams{Signers: q.signers, AggregateNonce: q.aggregates[message],
+		Tweaks: q.messages[message].Tweaks, Message: q.messages[message].Digest[:]})
+	if err != nil {
+		q.h.t.Fatal(err)
+	}
+	return session.PartialSigVerify(id, nonce, signature) == nil
 }
