@@ -219,23 +219,30 @@ func TestTwoHistories(t *testing.T) {
 		return err == nil && b.Batch > 0, fmt.Sprintf("batch %d, %v", b.Batch, err)
 	})
 	h.guardians[0].start()
-	path := filepath.Join(h.folder(0), "evidence", "equivocation-1.json")
-	c.wait("the proof", func() (bool, string) {
-		_, err := os.Stat(path)
-		return err == nil, fmt.Sprint(err)
-	})
-	raw, err := os.ReadFile(path)
-	c.must(err)
-	var proof struct{ Kind, A, B string }
-	c.must(json.Unmarshal(raw, &proof))
-	e := &guardian.Equivocation{A: decodeHeader(t, proof.A), B: decodeHeader(t, proof.B)}
-	if !e.Verify(&c.bank.Charter) {
-		t.Error("the proof does not hold against the charter")
-	}
+	c.awaitProof(0)
 	c.wait("the guardian to halt", func() (bool, string) {
 		out, err := tryRun(ctx, "guardian", "status", "--dir", h.folder(0))
 		return err != nil, out
 	})
+}
+
+// awaitProof waits until a guardian has kept a proof that the operator showed two
+// histories, and checks it.
+func (c *customer) awaitProof(i int) {
+	c.h.t.Helper()
+	var found []string
+	c.wait(fmt.Sprintf("the proof of guardian %d", i), func() (bool, string) {
+		found, _ = filepath.Glob(filepath.Join(c.h.folder(i), "evidence", "equivocation-*.json"))
+		return len(found) > 0, "there is none"
+	})
+	raw, err := os.ReadFile(found[0])
+	c.must(err)
+	var proof struct{ Kind, A, B string }
+	c.must(json.Unmarshal(raw, &proof))
+	e := &guardian.Equivocation{A: decodeHeader(c.h.t, proof.A), B: decodeHeader(c.h.t, proof.B)}
+	if !e.Verify(&c.bank.Charter) {
+		c.h.t.Error("the proof does not hold against the charter")
+	}
 }
 
 func decodeHeader(t *testing.T, text string) ledger.SignedHeader {

@@ -34,6 +34,12 @@ type history struct {
 // readHistory copies the bank's journal as far as it is.
 func (c *customer) readHistory() *history {
 	c.h.t.Helper()
+	return c.readUntil(func(*ledger.State, *ledger.Batch) bool { return false })
+}
+
+// readUntil copies the bank's journal up to the batch before which stop says so.
+func (c *customer) readUntil(stop func(*ledger.State, *ledger.Batch) bool) *history {
+	c.h.t.Helper()
 	vault, err := taproot.NewVault(c.bank.Policy)
 	c.must(err)
 	x := &history{t: c.h.t, charter: c.bank.Charter, vault: vault, operator: c.h.secret("operator.key")}
@@ -41,9 +47,31 @@ func (c *customer) readHistory() *history {
 	c.must(err)
 	for b, err := range c.client.Batches(c.ctx, 1) {
 		c.must(err)
+		if stop(x.books, b) {
+			break
+		}
 		x.append(b)
 	}
 	return x
+}
+
+// inFlight says that a settlement is in flight, for readUntil.
+func inFlight(n uint32) func(*ledger.State, *ledger.Batch) bool {
+	return func(s *ledger.State, _ *ledger.Batch) bool { return s.Open() != nil && s.Open().Settlement == n }
+}
+
+// has says that a batch has an entry of a kind, for readUntil, from a batch on.
+func has[E ledger.Event](from uint64) func(*ledger.State, *ledger.Batch) bool {
+	return func(_ *ledger.State, b *ledger.Batch) bool {
+		for _, raw := range b.Entries {
+			if e, err := ledger.DecodeEntry(raw); err == nil && b.Header.Number >= from {
+				if _, ok := e.Event.(E); ok {
+					return true
+				}
+			}
+		}
+		return false
+	}
 }
 
 func (x *history) must(err error) {
@@ -57,19 +85,6 @@ func (x *history) append(b *ledger.Batch) {
 	x.t.Helper()
 	x.must(x.books.Append(b, ledger.CheckAll))
 	x.batches = append(x.batches, b)
-}
-
-// fork is the same history, to be continued otherwise.
-func (x *history) fork() *history {
-	x.t.Helper()
-	y := &history{t: x.t, charter: x.charter, vault: x.vault, operator: x.operator}
-	var err error
-	y.books, err = ledger.NewState(x.charter)
-	x.must(err)
-	for _, b := range x.batches {
-		y.append(b)
-	}
-	return y
 }
 
 // add writes entries in a batch of their own and signs it.
