@@ -82,15 +82,18 @@ func (g *Guardian) catchUp(ctx context.Context) error {
 // follow takes the next batch into the books. One that contradicts itself, the
 // rules, or a header that the guardian has seen, ends its signing.
 func (g *Guardian) follow(ctx context.Context, batch *ledger.Batch) error {
-	err := g.replay.Follow(ctx, batch)
-	if err == nil && g.config.Headers != nil {
+	err := g.compare(&batch.Header)
+	if err == nil {
+		err = g.replay.Follow(ctx, batch)
+	}
+	if err == nil && g.config.Headers != nil && batch.Header.Number > g.config.Headers.Last() {
 		err = g.config.Headers.Take(&batch.Header)
 	}
 	var history *ledger.HistoryError
 	var twice *Equivocation
 	switch {
 	case errors.As(err, &twice) && !twice.Verify(&g.config.Charter):
-		// The books have the operator's signature on B, so A is not what was kept.
+		// The operator has signed B, so A is not what was kept.
 		return g.halt(fmt.Errorf("its own file of headers is damaged at batch %d", twice.A.Number))
 	case errors.As(err, &history), errors.As(err, &twice):
 		return g.halt(err)
@@ -98,6 +101,22 @@ func (g *Guardian) follow(ctx context.Context, batch *ledger.Batch) error {
 		return fmt.Errorf("the guardian follows the bank: %w", err)
 	}
 	return nil
+}
+
+// compare looks whether the operator has signed another header of this number
+// before. It comes before the batch is checked: whatever else is wrong with one
+// that was signed twice, this is a proof.
+func (g *Guardian) compare(header *ledger.SignedHeader) error {
+	kept := g.config.Headers
+	if kept == nil || header.Number == 0 || header.Number > kept.Last() {
+		return nil
+	}
+	err := kept.Take(header)
+	var twice *Equivocation
+	if errors.As(err, &twice) && (twice.B.Bank != g.replay.Books().Bank() || !twice.B.Verify(g.config.Charter.Operator)) {
+		return nil // not the operator's word: following it says what it is
+	}
+	return err
 }
 
 // keep puts the headers of what was replayed on disk, and only then shows the

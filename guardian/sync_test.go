@@ -11,6 +11,7 @@ import (
 
 	"github.com/btcsuite/btcd/btcec/v2"
 
+	"github.com/daobank/daobank/audit/audittest"
 	"github.com/daobank/daobank/guardian"
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/settlement/netting"
@@ -158,4 +159,77 @@ func TestDamagedHeadersAccuseNobody(t *testing.T) {
 	if errors.As(err, &twice) || !errors.As(err, &halted) {
 		t.Errorf("a damaged file of headers: %v", err)
 	}
+}
+
+// Two headers of one number are a proof, whatever else is wrong with the batch of
+// the second; one that the operator has not signed is none.
+func TestSecondHeaderIsAProof(t *testing.T) {
+	w := newTown(t)
+	mallory, err := btcec.NewPrivateKey()
+	if err != nil {
+		t.Fatal(err)
+	}
+	height, _ := w.Books.Block()
+	invent := func(entries [][]byte) [][]byte {
+		return append(entries, ledger.Entry{Event: &ledger.Deposit{OutPoint: ledger.OutPoint{Vout: 9}, Amount: 9,
+			Height: height, TxIndex: 99}}.Bytes())
+	}
+	for _, tt := range []struct {
+		name   string
+		tamper func(j *audittest.Journal)
+		proof  bool
+	}{
+		{"a deposit that is left out", func(j *audittest.Journal) {
+			w.Reseal(j, func(entries [][]byte) [][]byte { return entries[:len(entries)-1] })
+		}, true},
+		{"a deposit that the chain does not show", func(j *audittest.Journal) { w.Reseal(j, invent) }, true},
+		{"an entry that cannot be read", func(j *audittest.Journal) {
+			w.Reseal(j, func(entries [][]byte) [][]byte { return append(entries, []byte{0xff}) })
+		}, true},
+		{"signed by somebody else", func(j *audittest.Journal) {
+			last := (*j)[len(*j)-1]
+			entries := invent(last.Entries)
+			header := last.Header.Header
+			header.Root, header.Count = audittest.RootOf(entries), uint32(len(entries))
+			(*j)[len(*j)-1] = audittest.Sign(t, mallory, header, entries)
+		}, false},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			journal := w.Journal.Clone()
+			*journal = (*journal)[:w.lastWithDeposit(t)+1]
+			config := w.config(w.Shares[0])
+			config.Journal = journal
+			path := filepath.Join(t.TempDir(), "headers")
+			for _, show := range []func(){func() {}, func() { tt.tamper(journal) }} {
+				if config.Headers, err = guardian.OpenHeaders(path); err != nil {
+					t.Fatal(err)
+				}
+				show()
+				err = w.guardian(config).Sync(t.Context())
+				config.Headers.Close()
+				if err != nil {
+					break
+				}
+			}
+			var halted *guardian.HaltError
+			var twice *guardian.Equivocation
+			if !errors.As(err, &halted) || errors.As(err, &twice) != tt.proof || twice != nil && !twice.Verify(&w.Charter) {
+				t.Errorf("got %v, want a proof: %t", err, tt.proof)
+			}
+		})
+	}
+}
+
+// lastWithDeposit is the place in the journal of the last batch with a deposit.
+func (w *town) lastWithDeposit(t *testing.T) int {
+	t.Helper()
+	for i := len(*w.Journal) - 1; i >= 0; i-- {
+		for _, raw := range (*w.Journal)[i].Entries {
+			if e, err := ledger.DecodeEntry(raw); err == nil && e.Event != nil && e.Event.Kind() == (&ledger.Deposit{}).Kind() {
+				return i
+			}
+		}
+	}
+	t.Fatal("there is none")
+	return 0
 }
