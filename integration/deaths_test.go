@@ -21,7 +21,7 @@ func TestGuardiansDie(t *testing.T) {
 	random := rand.New(rand.NewPCG(newSeed(t), 2))
 	h := newHouse(t, bitcoind.Start(t), cluster.Test(t), 3, 5)
 	s := stage(t.TempDir())
-	h.openWith(ctx, s, 0, 1, 4)
+	h.openWith(ctx, h.cast(s, 0, 1, 4))
 	c := newCustomer(ctx, h)
 	log := h.logFromHere()
 

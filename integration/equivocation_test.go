@@ -130,7 +130,7 @@ func (c *customer) txid(n uint32) string {
 
 // show restarts guardians in front of another history.
 func (a *affair) show(t *testing.T, x *history, guardians ...int) {
-	server := httptest.NewServer(&podium{shown: x})
+	server := httptest.NewServer(x.handler())
 	t.Cleanup(server.Close)
 	for _, i := range guardians {
 		if g := a.h.guardians[i]; g.cmd != nil {

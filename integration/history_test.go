@@ -6,7 +6,6 @@ import (
 	"iter"
 	"log/slog"
 	"net/http"
-	"sync"
 	"testing"
 
 	"github.com/btcsuite/btcd/btcec/v2"
@@ -141,24 +140,10 @@ func plainTx(t *testing.T, built *netting.Transaction) []byte {
 	return b.Bytes()
 }
 
-// A podium shows a history over the bank's API. It can be changed for another.
-type podium struct {
-	mu    sync.Mutex
-	shown *history
-}
-
-func (p *podium) show(x *history) {
-	p.mu.Lock()
-	defer p.mu.Unlock()
-	p.shown = x
-}
-
-func (p *podium) ServeHTTP(w http.ResponseWriter, r *http.Request) {
-	p.mu.Lock()
-	x := p.shown
-	p.mu.Unlock()
-	api.NewHandler(api.Config{Journal: shownJournal{batches: x.batches}, Vault: x.vault, Charter: x.charter,
-		Log: slog.New(slog.DiscardHandler)}).ServeHTTP(w, r)
+// handler shows the history over the bank's API.
+func (x *history) handler() http.Handler {
+	return api.NewHandler(api.Config{Journal: shownJournal{batches: x.batches}, Vault: x.vault, Charter: x.charter,
+		Log: slog.New(slog.DiscardHandler)})
 }
 
 // shownJournal can do no more than guardians ask for.

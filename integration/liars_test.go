@@ -111,7 +111,7 @@ func TestGuardiansLie(t *testing.T) {
 	random := rand.New(rand.NewPCG(newSeed(t), 1))
 	h := newHouse(t, bitcoind.Start(t), cluster.Test(t), 3, 5)
 	s := stage(t.TempDir())
-	h.openWith(ctx, s, 0, 1, 4)
+	h.openWith(ctx, h.cast(s, 0, 1, 4))
 	c := newCustomer(ctx, h)
 
 	n := uint32(1)
@@ -143,21 +143,27 @@ func liesAbout(path string) (names []string) {
 	return names
 }
 
-// openWith is open where some guardians have a mouth of their own.
-func (h *house) openWith(ctx context.Context, s stage, actors ...int) {
+// openWith is open where the guardians' processes are prepared otherwise.
+func (h *house) openWith(ctx context.Context, prepare func(i int) *process) {
 	h.t.Helper()
 	h.spawn()
 	said := h.bank.await(ctx, "guardians")
 	h.url, h.address = said["api"], said["guardians"]
 	for i := range h.identities() {
-		p := h.guardian(i, h.folder(i))
-		if slices.Contains(actors, i) {
-			p = h.actor(i, s)
-		}
-		h.guardians = append(h.guardians, p)
-		p.start()
+		h.guardians = append(h.guardians, prepare(i))
+		h.guardians[i].start()
 	}
 	h.bank.await(ctx, "listening")
+}
+
+// cast prepares some guardians as actors and the others as they are.
+func (h *house) cast(s stage, actors ...int) func(i int) *process {
+	return func(i int) *process {
+		if slices.Contains(actors, i) {
+			return h.actor(i, s)
+		}
+		return h.guardian(i, h.folder(i))
+	}
 }
 
 // settleAmongLiars lets a settlement be signed while orders are carried out.
