@@ -80,12 +80,26 @@ var acts = map[string]act{
 		s.die()
 	}},
 	"dies after it signed": {"/sign", false, func(s *scene, w http.ResponseWriter, r *http.Request) { s.answerAndDie(w, r) }},
+}
 
-	// Honest, but slow: it says nothing before somebody else has done its act.
-	"last": {"/commit", false, func(s *scene, w http.ResponseWriter, r *http.Request) {
-		s.stage.await(r.Context(), 5*time.Second, func() bool { return len(s.stage.acted(s.round)) > 0 })
+func init() {
+	// Honest, but slow.
+	acts["last"] = act{"/commit", false, func(s *scene, w http.ResponseWriter, r *http.Request) {
+		s.stage.await(r.Context(), 5*time.Second, s.othersHaveActed)
 		s.honest.ServeHTTP(w, r)
-	}},
+	}}
+}
+
+// othersHaveActed: everyone who is to act when it is asked for nonces, and else
+// somebody, for not everyone is asked to sign.
+func (s *scene) othersHaveActed() bool {
+	asked := 0
+	for _, name := range s.stage.orders().Acts {
+		if acts[name].path == "/commit" && name != "last" {
+			asked++
+		}
+	}
+	return len(s.stage.acted(s.round)) >= max(1, asked)
 }
 
 // An answer is a JSON object that a guardian sends.

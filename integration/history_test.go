@@ -131,7 +131,7 @@ func (x *history) flight() (built *netting.Transaction, p guardian.Proposal, mes
 	return built, guardian.Proposal{Settlement: built.Settlement, Batch: open.Batch, Tx: plainTx(x.t, built)}, messages
 }
 
-func plainTx(t *testing.T, built *netting.Transaction) []byte {
+func plainTx(t testing.TB, built *netting.Transaction) []byte {
 	t.Helper()
 	var b bytes.Buffer
 	if err := built.Tx.SerializeNoWitness(&b); err != nil {

@@ -5,6 +5,7 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
+	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -116,7 +117,6 @@ func TestGuardianLiesInTheCeremony(t *testing.T) {
 	h := newHouse(t, bitcoind.Start(t), cluster.Test(t), keygenThreshold, 3)
 	s := stage(t.TempDir())
 	h.reserve(ctx)
-	u := h.usurp(h.address)
 	for i := range 3 {
 		p := h.guardian(i, h.folder(i))
 		if i == liar {
@@ -125,6 +125,8 @@ func TestGuardianLiesInTheCeremony(t *testing.T) {
 		h.guardians = append(h.guardians, p)
 		p.start()
 	}
+	h.founderStops(ctx, s)
+	u := h.usurp(h.address)
 	u.await(ctx, 3)
 	for i, l := range keygenLies {
 		t.Run(l.name, func(t *testing.T) {
@@ -163,5 +165,28 @@ func TestGuardianLiesInTheCeremony(t *testing.T) {
 	raw, err := os.ReadFile(filepath.Join(h.dir, "bank.log"))
 	if err != nil || bytes.Contains(raw, []byte("begins again")) {
 		t.Errorf("the honest key generation did not end well at once: %v", err)
+	}
+}
+
+// founderStops: the bank itself ends with the liar's name when there is proof, and
+// has no key.
+func (h *house) founderStops(ctx context.Context, s stage) {
+	h.t.Helper()
+	s.order(h.t, orders{Round: 0, Acts: map[int]string{liar: "key generation: second: any bit"}})
+	log := h.logFromHere()
+	h.spawn()
+	select {
+	case err := <-h.bank.exited:
+		h.bank.cmd = nil
+		if said := strings.Join(log.lines(h.t), "\n"); err == nil || !strings.Contains(said, "participant 0 is faulty") {
+			h.t.Errorf("the bank ended with %v and says:\n%s", err, said)
+		}
+	case <-ctx.Done():
+		h.t.Fatal("the bank goes on with a guardian that is proved to lie")
+	}
+	for _, name := range []string{"group.json", "bank.json"} {
+		if _, err := os.Stat(filepath.Join(h.dir, "bank", name)); !errors.Is(err, fs.ErrNotExist) {
+			h.t.Errorf("there is a %s: %v", name, err)
+		}
 	}
 }

@@ -119,9 +119,16 @@ func TestGuardiansLie(t *testing.T) {
 		lies := liesAbout(path)
 		random.Shuffle(len(lies), func(i, j int) { lies[i], lies[j] = lies[j], lies[i] })
 		for i := 0; i < len(lies); i += 2 {
-			n++
-			told := orders{Round: int(n), Acts: map[int]string{0: lies[i], 1: lies[(i+1)%len(lies)], 4: "last"}}
-			t.Run(fmt.Sprintf("%s and %s", told.Acts[0], told.Acts[1]), func(t *testing.T) { c.settleAmongLiars(t, s, told) })
+			told := map[int]string{0: lies[i], 1: lies[(i+1)%len(lies)], 4: "last"}
+			t.Run(fmt.Sprintf("%s and %s", told[0], told[1]), func(t *testing.T) {
+				for range 3 { // a lie that comes too late is not heard
+					n++
+					if c.settleAmongLiars(t, s, orders{Round: int(n), Acts: told}) {
+						return
+					}
+				}
+				t.Error("nobody is blamed")
+			})
 		}
 	}
 	s.order(t, orders{Round: int(n) + 1})
@@ -166,8 +173,9 @@ func (h *house) cast(s stage, actors ...int) func(i int) *process {
 	}
 }
 
-// settleAmongLiars lets a settlement be signed while orders are carried out.
-func (c *customer) settleAmongLiars(t *testing.T, s stage, o orders) {
+// settleAmongLiars lets a settlement be signed while orders are carried out, and
+// says whether somebody was blamed, or nobody had to be.
+func (c *customer) settleAmongLiars(t *testing.T, s stage, o orders) bool {
 	defer func(outer *testing.T) { c.h.t = outer }(c.h.t)
 	c.h.t = t
 	log, certain := c.h.logFromHere(), false
@@ -177,8 +185,8 @@ func (c *customer) settleAmongLiars(t *testing.T, s stage, o orders) {
 		}
 	})
 	s.order(t, o)
-	if acts[o.Acts[0]].path == "/status" { // which has nothing to do with settlements, and is told when it changes
-		log.from = 0
+	if acts[o.Acts[0]].path == "/status" { // which has nothing to do with settlements
+		log.from = 0 // what is wrong with attestations is told once
 		c.wait("the lies", func() (bool, string) { who := s.acted(o.Round); return len(who) == 2, fmt.Sprint(who) })
 	}
 	c.deposit(10_000)
@@ -186,15 +194,16 @@ func (c *customer) settleAmongLiars(t *testing.T, s stage, o orders) {
 	c.settle(uint32(o.Round))
 	liars := slices.DeleteFunc(s.acted(o.Round), func(id int) bool { return o.Acts[id] == "last" })
 	if len(liars) == 0 {
-		t.Fatal("nobody lied")
+		t.Error("nobody lied")
 	}
 	for _, id := range liars {
 		certain = certain || acts[o.Acts[id]].certain
 	}
-	c.wait("the blame", func() (bool, string) { return !certain || len(log.blamed(t)) > 0, "nobody is blamed" })
-	if blamed := log.blamed(t); slices.ContainsFunc(blamed, func(id int) bool { return id > 1 }) {
+	blamed := log.blamed(t)
+	if slices.ContainsFunc(blamed, func(id int) bool { return id > 1 }) {
 		t.Errorf("%v are blamed, the liars are 0 and 1", blamed)
 	}
+	return !certain || len(blamed) > 0
 }
 
 // expectSignedOnce checks, when all guardians have stopped or wait, that none has
