@@ -17,5 +17,5 @@
 // On failure: a connection that breaks is dialled again until the context ends,
 // with growing pauses; a request under way gets an error, and whether the guardian
 // carried it out is unknown. A newer connection of a guardian replaces its older
-// one. An unknown key is cut off after the handshake.
+// one; if that still answered the log asks whether the guardian runs twice. An unknown key is cut off after the handshake.
 package link

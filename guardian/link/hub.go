@@ -44,6 +44,11 @@ type peer struct {
 	client *http2.ClientConn
 }
 
+func (p *peer) usable() bool {
+	s := p.client.State()
+	return !s.Closed && !s.Closing
+}
+
 // Listen opens a hub for guardians with these host keys, who get the places from 0
 // in this order.
 func Listen(address string, key *btcec.PrivateKey, guardians []*btcec.PublicKey, log *slog.Logger) (*Hub, error) {
@@ -143,6 +148,10 @@ func (h *Hub) welcome(conn *brontide.Conn) {
 		return
 	}
 	if old := h.links[place]; old != nil {
+		if old.usable() {
+			h.log.Warn("a guardian connected while it had a connection: does it run twice?",
+				"guardian", place, "from", conn.RemoteAddr(), "before", old.conn.RemoteAddr())
+		}
 		old.conn.Close()
 	}
 	h.links[place] = &peer{conn: conn, client: client}
@@ -172,14 +181,10 @@ func (t hubTripper) RoundTrip(r *http.Request) (*http.Response, error) {
 func (h *Hub) peer(i int) *peer {
 	h.mu.Lock()
 	defer h.mu.Unlock()
-	p := h.links[i]
-	if p == nil {
-		return nil
+	if p := h.links[i]; p != nil && p.usable() {
+		return p
 	}
-	if s := p.client.State(); s.Closed || s.Closing {
-		return nil
-	}
-	return p
+	return nil
 }
 
 // Wait returns once the guardians of these places are connected; the error names

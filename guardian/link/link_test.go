@@ -258,3 +258,58 @@ func TestAdmit(t *testing.T) {
 		}
 	}
 }
+
+// TestGuardianRunsTwice: two processes with one host key are told to the log, one
+// that comes back is not.
+func TestGuardianRunsTwice(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		leave bool // the first has gone when the second comes
+		want  bool
+	}{{"beside", false, true}, {"after", true, false}} {
+		t.Run(tt.name, func(t *testing.T) {
+			p, said := &pair{key: newKey(t), guardians: []*btcec.PrivateKey{newKey(t)}}, &lockedBuffer{}
+			var err error
+			p.hub, err = Listen("127.0.0.1:0", p.key, []*btcec.PublicKey{p.guardians[0].PubKey()}, slog.New(slog.NewTextHandler(said, nil)))
+			if err != nil {
+				t.Fatal(err)
+			}
+			t.Cleanup(func() { p.hub.Close() })
+			stop := p.connect(t, 0, echo("first"))
+			p.wait(t, 0)
+			ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+			defer cancel()
+			if tt.leave {
+				stop()
+				for p.hub.peer(0) != nil && ctx.Err() == nil {
+					time.Sleep(time.Millisecond)
+				}
+			}
+			p.connect(t, 0, echo("second"))
+			for strings.Count(said.String(), `"guardian connected"`) < 2 && ctx.Err() == nil {
+				time.Sleep(time.Millisecond)
+			}
+			if got := strings.Contains(said.String(), "does it run twice?"); got != tt.want || ctx.Err() != nil {
+				t.Errorf("the log says so: %t, want %t:\n%s", got, tt.want, said)
+			}
+		})
+	}
+}
+
+// lockedBuffer is a log that is read while it is written.
+type lockedBuffer struct {
+	mu   sync.Mutex
+	text bytes.Buffer
+}
+
+func (b *lockedBuffer) Write(p []byte) (int, error) {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.Write(p)
+}
+
+func (b *lockedBuffer) String() string {
+	b.mu.Lock()
+	defer b.mu.Unlock()
+	return b.text.String()
+}
