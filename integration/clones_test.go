@@ -9,6 +9,7 @@ import (
 	"os"
 	"path/filepath"
 	"slices"
+	"strings"
 	"testing"
 	"time"
 
@@ -34,7 +35,7 @@ func TestClonedGuardian(t *testing.T) {
 	copied := t.TempDir()
 	copyFolder(t, h.folder(0), copied)
 
-	// Both answer the bank, which cannot tell them apart, and one is needed.
+	// Both answer the bank, one pushes the other out, and one is needed.
 	h.guardians[0].start()
 	clone := h.guardian(0, copied)
 	clone.start()
@@ -42,6 +43,10 @@ func TestClonedGuardian(t *testing.T) {
 	c.withdraw(10_000)
 	c.mine(1)
 	c.settle(2)
+	c.wait("the bank to notice", func() (bool, string) {
+		raw, err := os.ReadFile(h.bank.log)
+		return strings.Contains(string(raw), `does it run twice?" guardian=0`), fmt.Sprint(err)
+	})
 
 	// Each answers a coordinator of its own, and thinks that it is the only one.
 	clone.stop()
@@ -99,7 +104,7 @@ func (c *customer) askClones(random *rand.Rand, copies [2]*wire.Remote, other *w
 	t.Helper()
 	s := c.h.sit(c.readHistory())
 	w := &witness{trials: make(map[frost.PublicNonce]*trial)}
-	var nonces []([]frost.PublicNonce) // of the two copies, all that they ever gave
+	var nonces [][]frost.PublicNonce // of the two copies, all that they ever gave
 	for _, r := range copies {
 		nonces = append(nonces, s.commit(c.ctx, r))
 	}
