@@ -68,7 +68,7 @@ var acts = map[string]act{
 	"attestation forged":      {"/status", true, edit(attested(func(a answer) { a["signature"] = flipped(a["signature"].(string)) }))},
 	"attests another head":    {"/status", true, edit(attested(func(a answer) { a["head"] = flipped(a["head"].(string)) }))},
 	"attests what is to come": {"/status", true, edit(attested(func(a answer) { a["batch"] = a["batch"].(float64) + 1_000 }))},
-	"attests for another":     {"/status", true, edit(attested(func(a answer) { a["guardian"] = 4 }))},
+	"attests for another":     {"/status", true, edit(attested(func(a answer) { a["guardian"] = "0279be667ef9dcbbac55a06295ce870b07029bfcdb2dce28d959f2815b16f81798" }))},
 	"status not JSON":         {"/status", false, say(http.StatusOK, "\x00")},
 	"status too long":         {"/status", false, say(http.StatusOK, `{"halted":"`+strings.Repeat("h", 2<<20)+`"}`)},
 	"halted at great length":  {"/status", false, edit(func(a answer) { a["halted"] = strings.Repeat("\u001b\n", 1<<15) })},

@@ -10,7 +10,6 @@ import (
 	"time"
 
 	"github.com/daobank/daobank/bitcoind"
-	"github.com/daobank/daobank/guardian"
 	"github.com/daobank/daobank/guardian/keep"
 	"github.com/daobank/daobank/keyfile"
 	"github.com/daobank/daobank/ledger/postgres/cluster"

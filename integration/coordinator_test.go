@@ -158,7 +158,7 @@ func (s *sitting) requestFor(built *netting.Transaction) roast.CommitRequest {
 	for len(built.Spent) < len(built.Tx.TxIn) { // of a coin that is not there
 		built.Spent, built.Signers = append(built.Spent, built.Spent[0]), append(built.Signers, built.Signers[0])
 	}
-	messages, err := guardian.Messages(built)
+	messages, err := guardian.Messages(built, 0)
 	if err != nil {
 		s.h.t.Fatal(err)
 	}

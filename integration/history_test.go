@@ -107,12 +107,15 @@ func (x *history) withdraw(c *customer, amount ledger.Amount, to string) {
 	x.add(ledger.Entry{Order: o})
 }
 
+// vaults are those of a bank that has had one key.
+func (x *history) vaults() *netting.Vaults { return netting.NewVaults(x.books.Bank(), x.vault) }
+
 // cut plans the next settlement and writes its cut.
 func (x *history) cut(inputsMax int) {
 	x.t.Helper()
 	limits := netting.StandardLimits
 	limits.InputsMax = inputsMax
-	cut, err := netting.Plan(x.books, x.vault, 2_000, limits)
+	cut, err := netting.Plan(x.books, x.vaults(), 2_000, limits)
 	x.must(err)
 	x.add(ledger.Entry{Event: cut})
 }
@@ -124,9 +127,9 @@ func (x *history) flight() (built *netting.Transaction, p guardian.Proposal, mes
 	if open == nil {
 		x.t.Fatal("no settlement is in flight")
 	}
-	built, err := netting.Build(open, x.vault)
+	built, err := netting.Build(open, x.vaults())
 	x.must(err)
-	messages, err = guardian.Messages(built)
+	messages, err = guardian.Messages(built, 0)
 	x.must(err)
 	return built, guardian.Proposal{Settlement: built.Settlement, Batch: open.Batch, Tx: plainTx(x.t, built)}, messages
 }
@@ -142,8 +145,9 @@ func plainTx(t testing.TB, built *netting.Transaction) []byte {
 
 // handler shows the history over the bank's API.
 func (x *history) handler() http.Handler {
-	return api.NewHandler(api.Config{Journal: shownJournal{batches: x.batches}, Vault: x.vault, Charter: x.charter,
-		Log: slog.New(slog.DiscardHandler)})
+	return api.NewHandler(api.Config{Journal: shownJournal{batches: x.batches}, Vaults: x.vaults(), Charter: x.charter,
+		Councils: func() []api.Council { return nil },
+		Log:      slog.New(slog.DiscardHandler)})
 }
 
 // shownJournal can do no more than guardians ask for.

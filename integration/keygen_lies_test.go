@@ -5,7 +5,6 @@ import (
 	"context"
 	"encoding/base64"
 	"errors"
-	"io/fs"
 	"log/slog"
 	"math/rand/v2"
 	"net/http"
@@ -39,9 +38,9 @@ type keygenLie struct {
 // keygenLies are in the order of the steps. From finalize on the key is there,
 // and what is left is that everyone takes it.
 var keygenLies = []keygenLie{
-	{"finished with rubbish", false, act{path: "/status", do: edit(func(a answer) { a["finished"], a["recovery"] = true, []byte("rubbish") })}},
-	{"finished with nothing", false, act{path: "/status", do: edit(func(a answer) { a["finished"] = true })}},
-	{"of another founding", false, act{path: "/status", do: edit(func(a answer) { a["founding"] = flipped(a["founding"].(string)) })}},
+	{"finished with rubbish", false, act{path: "/status", do: edit(inDocument(func(a answer) { a["finished"], a["recovery"] = true, []byte("rubbish") }))}},
+	{"finished with nothing", false, act{path: "/status", do: edit(inDocument(func(a answer) { a["finished"] = true }))}},
+	{"of another founding", false, act{path: "/status", do: edit(inDocument(func(a answer) { a["hash"] = flipped(a["hash"].(string)) }))}},
 	{"status not JSON", false, act{path: "/status", do: say(http.StatusOK, "\x00")}},
 	{"first: no point", true, spoil("begin", func(b []byte, _ *rand.Rand) []byte { b[0] = 5; return b })},
 	{"first: another point", false, spoil("begin", func(b []byte, _ *rand.Rand) []byte { b[0] ^= 1; return b })},
@@ -64,10 +63,15 @@ var keygenLies = []keygenLie{
 	{"acknowledgement again: any bit", true, spoil("adopt", within(0, -1))},
 	{"acknowledgement again: too short", false, spoil("adopt", shorter)},
 	{"acknowledgement again: nothing", false, spoil("adopt", nothing)},
-	{"finished with another key", false, act{path: "/status", do: edit(func(a answer) {
+	{"finished with another key", false, act{path: "/status", do: edit(inDocument(func(a answer) {
 		data, _ := base64.StdEncoding.DecodeString(a["recovery"].(string))
 		a["recovery"] = within(0, -1)(data, rand.New(rand.NewPCG(1, 1)))
-	})}},
+	}))}},
+}
+
+// inDocument changes what a status says of the founding's key generation.
+func inDocument(change func(answer)) func(answer) {
+	return func(a answer) { change(a.list("documents")[0].(map[string]any)) }
 }
 
 func init() {
@@ -184,9 +188,9 @@ func (h *house) founderStops(ctx context.Context, s stage) {
 	case <-ctx.Done():
 		h.t.Fatal("the bank goes on with a guardian that is proved to lie")
 	}
-	for _, name := range []string{"group.json", "bank.json"} {
-		if _, err := os.Stat(filepath.Join(h.dir, "bank", name)); !errors.Is(err, fs.ErrNotExist) {
-			h.t.Errorf("there is a %s: %v", name, err)
+	for _, name := range []string{"key-*.json", "bank.json"} {
+		if found, err := filepath.Glob(filepath.Join(h.dir, "bank", name)); err != nil || len(found) > 0 {
+			h.t.Errorf("there are %v: %v", found, err)
 		}
 	}
 }

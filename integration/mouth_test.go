@@ -230,7 +230,7 @@ func dialAs(ctx context.Context, host *chilldkg.HostKey, founding *guardian.Foun
 func guard(ctx context.Context, k *keep.Keep, founding *guardian.Founding, end *wire.Guardian, url string) error {
 	var result *chilldkg.Result
 	select {
-	case result = <-end.Finished():
+	case result = <-end.Made():
 	case <-ctx.Done():
 		return ctx.Err()
 	}
@@ -255,7 +255,7 @@ func guard(ctx context.Context, k *keep.Keep, founding *guardian.Founding, end *
 	if err != nil {
 		return err
 	}
-	g, err := guardian.New(guardian.Config{Share: result.Share, Group: result.Group, Vault: vault, Charter: charter,
+	g, err := guardian.New(guardian.Config{Keys: []guardian.Key{{Share: result.Share, Group: result.Group}}, Vault: vault, Charter: charter,
 		Journal: api.Dial(url).Pin(charter.ID()), Chain: node, Limits: guardian.DefaultLimits(), Memory: memory, Headers: headers})
 	if err != nil {
 		return err
@@ -263,7 +263,7 @@ func guard(ctx context.Context, k *keep.Keep, founding *guardian.Founding, end *
 	end.Serve(g)
 	for {
 		if g.Sync(ctx) == nil { // else the bank is away
-			_ = stage(os.Getenv(mouthOrders)).replace(fmt.Sprintf("ready-%d", g.ID()), nil)
+			_ = stage(os.Getenv(mouthOrders)).replace(fmt.Sprintf("ready-%d", result.Share.ID()), nil)
 		}
 		select {
 		case <-ctx.Done():

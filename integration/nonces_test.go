@@ -97,7 +97,7 @@ func newVillage(t *testing.T, copies int, other bool) *village {
 			v.guardians = append(v.guardians, v.guardians[0])
 			continue
 		}
-		g, err := guardian.New(guardian.Config{Share: v.Shares[0], Group: v.Group, Vault: v.Vault, Charter: v.Charter,
+		g, err := guardian.New(guardian.Config{Keys: []guardian.Key{{Share: v.Shares[0], Group: v.Group}}, Vault: v.Vault, Charter: v.Charter,
 			Journal: b.Journal, Chain: v.Chain, Limits: guardian.DefaultLimits(), Random: zeros{}})
 		if err != nil {
 			t.Fatal(err)
@@ -124,7 +124,7 @@ func (v *village) ask(i int, others ...frost.ID) heard {
 		}
 	}
 	built := v.built[i]
-	messages, err := guardian.Messages(built)
+	messages, err := guardian.Messages(built, 0)
 	check(err)
 	id, err := roast.NewRequestID(v.Group, messages)
 	check(err)

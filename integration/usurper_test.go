@@ -81,10 +81,14 @@ func (h *house) usurp(address string) *usurper {
 	return u
 }
 
-// await waits until n guardians are connected.
+// await waits until the first n guardians are connected.
 func (u *usurper) await(ctx context.Context, n int) {
 	u.h.t.Helper()
-	if err := u.hub.Wait(ctx, n); err != nil {
+	places := make([]int, n)
+	for i := range places {
+		places[i] = i
+	}
+	if err := u.hub.Wait(ctx, places...); err != nil {
 		u.h.t.Fatal(err)
 	}
 }
@@ -101,15 +105,22 @@ func (h *house) reserve(ctx context.Context) {
 // group is what the bank knows of its guardians' key.
 func (h *house) group() *frost.Group {
 	h.t.Helper()
-	raw, err := os.ReadFile(filepath.Join(h.dir, "bank", "group.json"))
+	paths, err := filepath.Glob(filepath.Join(h.dir, "bank", "key-*.json"))
+	if err != nil || len(paths) != 1 {
+		h.t.Fatalf("the bank keeps the keys %v, %v", paths, err)
+	}
+	raw, err := os.ReadFile(paths[0])
 	if err != nil {
 		h.t.Fatal(err)
 	}
-	var info frost.ThresholdInfo
-	if err := json.Unmarshal(raw, &info); err != nil {
+	var made struct {
+		Document *guardian.Founding `json:"document"`
+		guardian.KeyProof
+	}
+	if err := json.Unmarshal(raw, &made); err != nil {
 		h.t.Fatal(err)
 	}
-	group, err := frost.NewGroup(info)
+	group, err := made.Group(made.Document)
 	if err != nil {
 		h.t.Fatal(err)
 	}
