@@ -175,7 +175,8 @@ func (c *council) watch(ctx context.Context, d *bankDir, store attestationStore)
 			for i, host := range s.document.Guardians {
 				if !watched[host] {
 					watched[host] = true
-					keep := &attestations{bank: d.Charter.ID(), host: host, store: store, log: c.log}
+					log := c.log.With("guardian", i, "generation", s.document.Generation)
+					keep := &attestations{bank: d.Charter.ID(), host: host, store: store, log: log}
 					watching.Go(func() { c.follow(ctx, s.remotes[i], keep) })
 				}
 			}
@@ -194,7 +195,7 @@ func (c *council) follow(ctx context.Context, r *wire.Remote, keep *attestations
 	defer tick.Stop()
 	for {
 		if now := c.state(ctx, r, keep); now != last {
-			c.log.Info("guardian", "key", keep.host, "is", now)
+			keep.log.Info("guardian", "is", now, "key", keep.host)
 			last = now
 		}
 		select {
@@ -220,7 +221,7 @@ func (c *council) state(ctx context.Context, r *wire.Remote, keep *attestations)
 	case s.Halted != "":
 		return "halted: " + s.Halted[:min(len(s.Halted), saidMax)]
 	}
-	c.handOn(ctx, r, s, keep.host)
+	c.handOn(ctx, r, s, keep)
 	if s.Attestation == nil {
 		return "present"
 	}
@@ -235,14 +236,14 @@ func (c *council) note(host chilldkg.HostPublicKey, present bool) {
 
 // handOn gives a guardian that was restored from a backup older than its last key
 // generation what it needs for its share.
-func (c *council) handOn(ctx context.Context, r *wire.Remote, status *wire.Status, host chilldkg.HostPublicKey) {
+func (c *council) handOn(ctx context.Context, r *wire.Remote, status *wire.Status, keep *attestations) {
 	for _, s := range c.all() {
-		if !slices.Contains(s.document.Guardians, host) {
+		if !slices.Contains(s.document.Guardians, keep.host) {
 			continue
 		}
 		if d := status.Document(s.document.Hash()); d != nil && !d.Finished {
 			if err := r.Adopt(ctx, d.Hash, s.proof.Recovery); err != nil {
-				c.log.Warn("a guardian does not take its share back", "generation", d.Generation, "error", err)
+				keep.log.Warn("a guardian does not take its share back", "of", d.Generation, "error", err)
 			}
 		}
 	}
