@@ -44,10 +44,18 @@ func (r *Replay) Vaults() *netting.Vaults { return r.vaults }
 // Follow checks the next batch and takes it into the books.
 //
 // A *ledger.HistoryError means that the journal contradicts itself, its rules
-// or a signature: the Replay is of no further use. Any other error leaves the
-// Replay where it was: a *netting.FactError when the batch differs from the
-// chain as the node shows it now, or the node's own error.
+// or a member's signature, on the operator's word: the Replay is of no further
+// use. Any other error leaves the Replay where it was: a *ledger.TamperedError when
+// the operator did not sign the batch, or it is another than the next; a
+// *netting.FactError when the batch differs from the chain as the node shows it
+// now; or the node's own error.
 func (r *Replay) Follow(ctx context.Context, batch *ledger.Batch) error {
+	if err := batch.Verify(r.charter.Operator); err != nil {
+		return err
+	}
+	if next := r.books.Last().Number + 1; batch.Header.Number != next {
+		return &ledger.TamperedError{Batch: batch.Header.Number, Reason: fmt.Sprintf("batch %d is the next", next)}
+	}
 	facts, err := r.readFacts(ctx, batch)
 	if err != nil {
 		return err

@@ -25,8 +25,9 @@
 // On failure: an error from the journal's source or from the node is passed on
 // and the next call tries again; so is a batch that differs from the chain as
 // the guardian's node sees it (netting.FactError), for a node can be on a branch
-// that loses. A batch that contradicts the history, the rules, a signature or a
-// kept header halts the guardian; HaltError says what it saw, Equivocation is
+// that loses. A batch that the operator did not sign as it is counts as no answer.
+// A batch that contradicts the history, the rules, a signature or a
+// kept header, on the operator's word, halts the guardian; HaltError says what it saw, Equivocation is
 // the proof when there are two headers of one number. A guardian
 // that is given such a proof when it starts (Config.Proof) is halted from then
 // on; any other halt is not stored: it replays from genesis and halts again if

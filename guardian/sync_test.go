@@ -213,7 +213,7 @@ func TestSecondHeaderIsAProof(t *testing.T) {
 			}
 			var halted *guardian.HaltError
 			var twice *guardian.Equivocation
-			if !errors.As(err, &halted) || errors.As(err, &twice) != tt.proof || twice != nil && !twice.Verify(&w.Charter) {
+			if errors.As(err, &halted) != tt.proof || errors.As(err, &twice) != tt.proof || err == nil || twice != nil && !twice.Verify(&w.Charter) {
 				t.Errorf("got %v, want a proof: %t", err, tt.proof)
 			}
 		})

@@ -31,23 +31,16 @@ func (s *State) Append(b *Batch, checks Checks) error {
 	if err := s.continues(&h.Header); err != nil {
 		return err
 	}
-	if !h.Verify(s.charter.Operator) {
-		return bad(-1, nil, "its header is not signed by the operator %s", s.charter.Operator)
+	if why := b.tampered(s.charter.Operator); why != "" {
+		return bad(-1, nil, "%s", why)
 	}
-	if int(h.Count) != len(b.Entries) {
-		return bad(-1, nil, "its header counts %d entries, it has %d", h.Count, len(b.Entries))
-	}
-	leaves := make([]Hash, len(b.Entries))
 	entries := make([]Entry, len(b.Entries))
 	for i, raw := range b.Entries {
 		entry, err := DecodeEntry(raw)
 		if err != nil {
 			return bad(i, err, "it cannot be read")
 		}
-		leaves[i], entries[i] = EntryLeaf(raw), entry
-	}
-	if root := MerkleRoot(leaves); root != h.Root {
-		return bad(-1, nil, "its entries have the root %s, its header says %s", root, h.Root)
+		entries[i] = entry
 	}
 	for i, entry := range entries {
 		if _, err := s.Apply(entry); err != nil {
@@ -60,6 +53,35 @@ func (s *State) Append(b *Batch, checks Checks) error {
 		}
 	}
 	return s.Seal(&h.Header)
+}
+
+// Verify checks that a batch is what the operator signed: the header's signature,
+// the count and the Merkle root of the entries. One that is not says nothing of the
+// operator: whoever brought it may have changed it. Error: *TamperedError.
+func (b *Batch) Verify(operator Key) error {
+	if why := b.tampered(operator); why != "" {
+		return &TamperedError{Batch: b.Header.Number, Reason: why}
+	}
+	return nil
+}
+
+// tampered says why a batch is not what the operator signed; "" when it is.
+func (b *Batch) tampered(operator Key) string {
+	h := &b.Header
+	if !h.Verify(operator) {
+		return fmt.Sprintf("its header is not signed by the operator %s", operator)
+	}
+	if int(h.Count) != len(b.Entries) {
+		return fmt.Sprintf("its header counts %d entries, it has %d", h.Count, len(b.Entries))
+	}
+	leaves := make([]Hash, len(b.Entries))
+	for i, raw := range b.Entries {
+		leaves[i] = EntryLeaf(raw)
+	}
+	if root := MerkleRoot(leaves); root != h.Root {
+		return fmt.Sprintf("its entries have the root %s, its header says %s", root, h.Root)
+	}
+	return ""
 }
 
 // Apply applies an order or an event.

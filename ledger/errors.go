@@ -86,3 +86,13 @@ func (e *HistoryError) Error() string {
 }
 
 func (e *HistoryError) Unwrap() error { return e.Err }
+
+// TamperedError says that a batch is not what the operator signed.
+type TamperedError struct {
+	Batch  uint64
+	Reason string
+}
+
+func (e *TamperedError) Error() string {
+	return fmt.Sprintf("batch %d is not what the operator signed: %s", e.Batch, e.Reason)
+}
