@@ -1,6 +1,7 @@
 package main
 
 import (
+	"bytes"
 	"context"
 	"errors"
 	"fmt"
@@ -195,7 +196,11 @@ func (c *council) follow(ctx context.Context, r *wire.Remote, keep *attestations
 	defer tick.Stop()
 	for {
 		if now := c.state(ctx, r, keep); now != last {
-			keep.log.Info("guardian", "is", now, "key", keep.host)
+			level := slog.LevelInfo
+			if now == isKeyedElsewhere {
+				level = slog.LevelError
+			}
+			keep.log.Log(ctx, level, "guardian", "is", now, "key", keep.host)
 			last = now
 		}
 		select {
@@ -222,6 +227,9 @@ func (c *council) state(ctx context.Context, r *wire.Remote, keep *attestations)
 		return "halted: " + s.Halted[:min(len(s.Halted), saidMax)]
 	}
 	c.handOn(ctx, r, s, keep)
+	if c.elsewhere(s, keep.host) {
+		return isKeyedElsewhere
+	}
 	if s.Attestation == nil {
 		return "present"
 	}
@@ -232,6 +240,22 @@ func (c *council) note(host chilldkg.HostPublicKey, present bool) {
 	c.mu.Lock()
 	defer c.mu.Unlock()
 	c.present[host] = present
+}
+
+// isKeyedElsewhere is an alarm: whoever relayed the key generation has led a guardian
+// to another key than the others, and that key must never be funded.
+const isKeyedElsewhere = "holding a share of another key than the bank's: it was led through another key generation"
+
+// elsewhere reports whether a guardian has finished another key generation of a
+// document than the one that the bank has.
+func (c *council) elsewhere(status *wire.Status, host chilldkg.HostPublicKey) bool {
+	for _, s := range c.all() {
+		d := status.Document(s.document.Hash())
+		if d != nil && d.Finished && slices.Contains(s.document.Guardians, host) && !bytes.Equal(d.Recovery, s.proof.Recovery) {
+			return true
+		}
+	}
+	return false
 }
 
 // handOn gives a guardian that was restored from a backup older than its last key
