@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync/atomic"
 	"time"
 
 	"github.com/btcsuite/btcd/btcec/v2"
@@ -69,6 +70,13 @@ func measureSettlement(ctx context.Context, b *custodyBench) ([]benchTarget, err
 			return nil, errors.Join(err, s.close())
 		}
 		row, err := s.measure(ctx, round.name)
+		for try := 0; err == nil && s.liars != nil && s.lies.Load() == 0; try++ {
+			if try == luckMax {
+				err = errors.New("no liar was in any session")
+				break
+			}
+			row, err = s.measure(ctx, round.name) // luck: the honest ones were faster
+		}
 		if err != nil {
 			return nil, errors.Join(fmt.Errorf("settlement, %s: %w", round.name, err), s.close())
 		}
@@ -81,6 +89,9 @@ func measureSettlement(ctx context.Context, b *custodyBench) ([]benchTarget, err
 	}, s.close()
 }
 
+// luckMax is how often a settlement in which no liar was asked is measured again.
+const luckMax = 20
+
 // settleBench is a bank in this process with guardians in others.
 type settleBench struct {
 	dir     string
@@ -90,6 +101,7 @@ type settleBench struct {
 	council *demoCouncil
 	seated  *council
 	liars   context.CancelFunc
+	lies    atomic.Int64 // told so far
 	stop    context.CancelFunc
 	ended   chan error
 	url     string
@@ -322,12 +334,12 @@ func (s *settleBench) lie(ctx context.Context, i int) error {
 	if err != nil {
 		return err
 	}
-	go link.Serve(ctx, s.council.address, coordinator, key, lying(end.Handler()), slog.New(slog.DiscardHandler))
+	go link.Serve(ctx, s.council.address, coordinator, key, s.lying(end.Handler()), slog.New(slog.DiscardHandler))
 	return nil
 }
 
 // lying spoils what a guardian signs.
-func lying(honest http.Handler) http.Handler {
+func (s *settleBench) lying(honest http.Handler) http.Handler {
 	return http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
 		if r.URL.Path != "/sign" {
 			honest.ServeHTTP(w, r)
@@ -342,6 +354,7 @@ func lying(honest http.Handler) http.Handler {
 			return
 		}
 		answer.Signatures[0][31] ^= 1
+		s.lies.Add(1)
 		_ = json.NewEncoder(w).Encode(answer)
 	})
 }
