@@ -40,6 +40,7 @@ type blockPlan struct {
 	extraNonce []byte // makes the coinbase unique
 	txs        []*wire.MsgTx
 	fees       int64
+	edit       func(coinbase *wire.MsgTx) // may be nil
 }
 
 // build assembles and solves the block.
@@ -81,6 +82,9 @@ func (p blockPlan) coinbase() (*wire.MsgTx, error) {
 		Sequence:         wire.MaxTxInSequenceNum,
 	})
 	tx.AddTxOut(wire.NewTxOut(subsidy(height)+p.fees, p.script))
+	if p.edit != nil {
+		p.edit(tx)
+	}
 	return tx, nil
 }
 

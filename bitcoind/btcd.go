@@ -145,7 +145,7 @@ func (m *Miner) activate(ctx context.Context) error {
 			m.activated = true
 			return nil
 		}
-		if _, err := m.mine(ctx, period-r.Blocks%period); err != nil {
+		if _, err := m.mine(ctx, period-r.Blocks%period, &mineSettings{script: m.script}); err != nil {
 			return err
 		}
 	}

@@ -113,3 +113,64 @@ func ExampleRPCError() {
 	// true
 	// false
 }
+
+// A payment that a reorganisation takes out of its block, and one that it keeps.
+func ExampleMiner_Reorg() {
+	ctx := context.Background()
+	node, err := bitcoind.Open(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+	lost, err := node.Fund(ctx, node.MinerScript(), 1e6)
+	if err != nil {
+		log.Fatal(err)
+	}
+	kept, err := node.Fund(ctx, node.MinerScript(), 1e6)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := node.MineUntilConfirmed(ctx, kept.Hash, 3); err != nil {
+		log.Fatal(err)
+	}
+	result, err := node.Reorg(ctx, 3, bitcoind.ReorgKeep(kept.Hash))
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(result.Disconnected), "blocks gone,", len(result.Connected), "came")
+	fmt.Println("confirmed again:", result.Reconfirmed[0] == kept.Hash)
+	fmt.Println("back in the mempool:", result.Returned[0] == lost.Hash)
+	// Output:
+	// 3 blocks gone, 4 came
+	// confirmed again: true
+	// back in the mempool: true
+}
+
+// A competing chain that is ready before the one it will replace.
+func ExampleMiner_PrepareFork() {
+	ctx := context.Background()
+	node, err := bitcoind.Open(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+	if _, err := node.Mine(ctx, 10); err != nil {
+		log.Fatal(err)
+	}
+	fork, err := node.PrepareFork(ctx, 2)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := node.Mine(ctx, 5); err != nil { // the code under test sees these ...
+		log.Fatal(err)
+	}
+	result, err := fork.Release(ctx) // ... until the fork comes out, longer by one
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("fork point:", result.Fork.Height)
+	fmt.Println("blocks disconnected:", len(result.Disconnected))
+	// Output:
+	// fork point: 8
+	// blocks disconnected: 7
+}

@@ -50,6 +50,15 @@ func (m *Miner) Fund(ctx context.Context, script []byte, amount btcutil.Amount) 
 	return coins[0], nil
 }
 
+// FundAddress is Fund for an address of the node's chain.
+func (m *Miner) FundAddress(ctx context.Context, address string, amount btcutil.Amount) (wire.OutPoint, error) {
+	script, err := m.client.AddressScript(address)
+	if err != nil {
+		return wire.OutPoint{}, err
+	}
+	return m.Fund(ctx, script, amount)
+}
+
 // FundMany is Fund for several outputs in one transaction. The coins are in the
 // order of the outputs. A node relays some 2,000 outputs at once.
 func (m *Miner) FundMany(ctx context.Context, outputs []*wire.TxOut) ([]wire.OutPoint, error) {
@@ -137,7 +146,7 @@ func (m *Miner) gather(ctx context.Context, amount int64) ([]minerCoin, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := m.mine(ctx, n); err != nil {
+		if _, err := m.mine(ctx, n, &mineSettings{script: m.script}); err != nil {
 			return nil, err
 		}
 	}

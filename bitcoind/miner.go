@@ -1,6 +1,7 @@
 package bitcoind
 
 import (
+	"bytes"
 	"context"
 	"crypto/rand"
 	"crypto/sha256"
@@ -69,47 +70,55 @@ func NewMiner(client *Client, seed []byte) (*Miner, error) {
 func (m *Miner) MinerScript() []byte { return append([]byte(nil), m.script...) }
 
 // Mine adds n blocks to the active chain and returns their hashes, lowest
-// first. Each holds what the mempool held, parents before children. Block times
-// increase strictly, from the clock's; coinbases are unique. When it fails, the
-// hashes of the blocks mined until then come with the error.
-func (m *Miner) Mine(ctx context.Context, n int) ([]chainhash.Hash, error) {
+// first. Unless an option says otherwise each holds what the mempool held,
+// parents before children, and pays the miner. Block times increase strictly,
+// from the clock's; coinbases are unique. When it fails, the hashes of the
+// blocks mined until then come with the error.
+func (m *Miner) Mine(ctx context.Context, n int, options ...MineOption) ([]chainhash.Hash, error) {
 	m.mu.Lock()
 	defer m.mu.Unlock()
-	return m.mine(ctx, n)
+	s, err := m.mineSettings(options)
+	if err != nil {
+		return nil, err
+	}
+	return m.mine(ctx, n, s)
 }
 
-func (m *Miner) mine(ctx context.Context, n int) ([]chainhash.Hash, error) {
+func (m *Miner) mine(ctx context.Context, n int, s *mineSettings) ([]chainhash.Hash, error) {
 	var hashes []chainhash.Hash
 	for range n {
-		hash, err := m.mineOne(ctx)
+		hash, err := m.mineOne(ctx, s)
 		if err != nil {
 			return hashes, fmt.Errorf("bitcoind: mine block %d of %d: %w", len(hashes)+1, n, err)
 		}
-		hashes = append(hashes, hash)
+		hashes, s = append(hashes, hash), s.next()
 	}
 	return hashes, nil
 }
 
 // mineOne mines on the tip. The tip or the mempool may change while the block
 // is being built, if someone else mines too; then it starts over.
-func (m *Miner) mineOne(ctx context.Context) (chainhash.Hash, error) {
+func (m *Miner) mineOne(ctx context.Context, s *mineSettings) (chainhash.Hash, error) {
 	const attempts = 5
 	for attempt := 1; ; attempt++ {
 		info, err := m.client.ChainInfo(ctx)
 		if err != nil {
 			return chainhash.Hash{}, err
 		}
-		pool, err := m.client.pool(ctx)
+		txs, fees, err := s.contents(ctx, m.client)
 		if err != nil {
 			return chainhash.Hash{}, err
 		}
-		txs, fees := selectTxs(pool)
 		header, _, err := m.client.Header(ctx, info.Tip.Hash)
 		if err != nil {
 			return chainhash.Hash{}, err
 		}
 		plan := m.plan(info.Tip, header, info.MedianTime)
 		plan.txs, plan.fees = txs, fees
+		plan.script, plan.edit = s.script, s.edit
+		if !s.at.IsZero() {
+			plan.time = s.at.Truncate(time.Second)
+		}
 		hash, err := m.submit(ctx, plan)
 		if !errors.Is(err, ErrBlockRefused) || attempt == attempts {
 			return hash, err
@@ -144,28 +153,47 @@ func (m *Miner) extraNonce() []byte {
 	return hash[:8]
 }
 
-// submit builds the block, gives it to the node and notes its coin.
+// submit builds the block, gives it to the node and notes its coins.
 func (m *Miner) submit(ctx context.Context, plan blockPlan) (chainhash.Hash, error) {
 	block, err := plan.build()
 	if err != nil {
 		return chainhash.Hash{}, err
 	}
-	raw, err := encodeHex(block.Serialize)
+	reason, err := m.client.submitBlock(ctx, block)
 	if err != nil {
 		return chainhash.Hash{}, err
 	}
-	var reason *string
-	if err := m.client.Call(ctx, "submitblock", &reason, raw); err != nil {
-		return chainhash.Hash{}, err
+	if reason != "" {
+		return chainhash.Hash{}, fmt.Errorf("%w: on %s: %s", ErrBlockRefused, plan.parent, reason)
 	}
-	if reason != nil {
-		return chainhash.Hash{}, fmt.Errorf("%w: on %s: %s", ErrBlockRefused, plan.parent, *reason)
-	}
-	coinbase := block.Transactions[0]
-	m.coins = append(m.coins, minerCoin{
-		outpoint: wire.OutPoint{Hash: coinbase.TxHash()},
-		amount:   coinbase.TxOut[0].Value,
-		matureAt: plan.parent.Height + 1 + int32(m.client.params.CoinbaseMaturity),
-	})
+	m.note(block, plan.parent.Height+1)
 	return block.BlockHash(), nil
+}
+
+// submitBlock gives a block to the node, which answers with its reason when the
+// block did not become the tip.
+func (c *Client) submitBlock(ctx context.Context, block *wire.MsgBlock) (reason string, err error) {
+	raw, err := encodeHex(block.Serialize)
+	if err != nil {
+		return "", err
+	}
+	var refused *string
+	if err := c.Call(ctx, "submitblock", &refused, raw); err != nil || refused == nil {
+		return "", err
+	}
+	return *refused, nil
+}
+
+// note remembers what the block pays the miner.
+func (m *Miner) note(block *wire.MsgBlock, height int32) {
+	coinbase := block.Transactions[0]
+	for i, out := range coinbase.TxOut {
+		if bytes.Equal(out.PkScript, m.script) {
+			m.coins = append(m.coins, minerCoin{
+				outpoint: wire.OutPoint{Hash: coinbase.TxHash(), Index: uint32(i)},
+				amount:   out.Value,
+				matureAt: height + int32(m.client.params.CoinbaseMaturity),
+			})
+		}
+	}
 }
