@@ -12,7 +12,6 @@ import (
 	"sync/atomic"
 	"time"
 
-	"github.com/btcsuite/btcd/btcutil"
 	"github.com/btcsuite/btcd/chaincfg"
 	"github.com/btcsuite/btcd/chaincfg/chainhash"
 	"github.com/btcsuite/btcd/wire"
@@ -276,13 +275,6 @@ func (c *Client) FeeRate(ctx context.Context, target int) (satPerKvB int64, err 
 		return 0, fmt.Errorf("bitcoind: fee for %d blocks: %w", target, ErrNoFeeEstimate)
 	}
 	return satoshis(*r.FeeRate)
-}
-
-// satoshis converts the node's decimal BTC. A float64 holds every amount of
-// eight decimals below 21 million exactly enough to round back to it.
-func satoshis(btc float64) (int64, error) {
-	amount, err := btcutil.NewAmount(btc)
-	return int64(amount), err
 }
 
 // hashJSON reads a hash as RPC writes it: reversed hex, or nothing.

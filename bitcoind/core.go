@@ -11,7 +11,7 @@ import (
 // that another version does not know is no error: corepolicy is Bitcoin
 // Knots's own and gives it Bitcoin Core's relay rules.
 var coreSettings = []string{
-	"server=1", "txindex=1", "fallbackfee=0.0002", "disablewallet=1",
+	"server=1", "txindex=1", "fallbackfee=0.0002",
 	"listen=0", "dnsseed=0", "fixedseeds=0", "discover=0", "listenonion=0", "natpmp=0",
 	"corepolicy=1",
 	"printtoconsole=1", // into the log of the package

@@ -9,6 +9,7 @@ import (
 	"testing"
 
 	"github.com/btcsuite/btcd/btcutil"
+	"github.com/btcsuite/btcd/wire"
 
 	"github.com/daobank/daobank/bitcoind"
 )
@@ -173,4 +174,60 @@ func ExampleMiner_PrepareFork() {
 	// Output:
 	// fork point: 8
 	// blocks disconnected: 7
+}
+
+// A wallet for transactions that other wallets refuse to make.
+func ExampleMiner_NewMiniWallet() {
+	ctx := context.Background()
+	node, err := bitcoind.Open(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+	wallet, err := node.NewMiniWallet(ctx, 2, btcutil.SatoshiPerBitcoin) // two coins of 1 BTC
+	if err != nil {
+		log.Fatal(err)
+	}
+	stuck, err := wallet.Send(ctx, bitcoind.Payment{FeeRate: 1000, VSize: 2000}) // 1 sat/vB, padded
+	if err != nil {
+		log.Fatal(err)
+	}
+	bumped, err := wallet.Send(ctx, bitcoind.Payment{Coins: []wire.OutPoint{stuck.TxIn[0].PreviousOutPoint}, FeeRate: 50_000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	for _, tx := range []*wire.MsgTx{stuck, bumped} {
+		waiting, err := node.InMempool(ctx, tx.TxHash())
+		fmt.Println(waiting, err)
+	}
+	// Output:
+	// false <nil>
+	// true <nil>
+}
+
+// Wallets inside the node, each with its own RPC path.
+func ExampleClient_Wallet() {
+	ctx := context.Background()
+	node, err := bitcoind.Open(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+	alice, err := node.Wallet(ctx, "alice")
+	if errors.Is(err, bitcoind.ErrUnsupported) {
+		return // the node was built without wallets
+	} else if err != nil {
+		log.Fatal(err)
+	}
+	address, err := alice.NewAddress(ctx, "bech32m")
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := node.FundAddress(ctx, address, 1e8); err != nil {
+		log.Fatal(err)
+	}
+	balance, err := alice.Balance(ctx)
+	fmt.Println(balance.Pending, err)
+	// Output:
+	// 1 BTC <nil>
 }

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 
+	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/btcutil"
 	"github.com/btcsuite/btcd/txscript"
 	"github.com/btcsuite/btcd/wire"
@@ -254,16 +255,24 @@ func (m *Miner) forget(coins []minerCoin) {
 	m.coins = kept
 }
 
-// sign spends the coins by the key path (BIP 341, BIP 86).
+// sign adds the coins as inputs and spends them.
 func (m *Miner) sign(tx *wire.MsgTx, coins []minerCoin) error {
-	previous := txscript.NewMultiPrevOutFetcher(nil)
 	for _, coin := range coins {
 		tx.AddTxIn(wire.NewTxIn(&coin.outpoint, nil, nil))
-		previous.AddPrevOut(coin.outpoint, wire.NewTxOut(coin.amount, m.script))
+	}
+	return signKeyPath(tx, coins, m.script, m.key)
+}
+
+// signKeyPath spends coins of one script, which are the inputs of tx in this
+// order, by the key path (BIP 341, BIP 86).
+func signKeyPath(tx *wire.MsgTx, coins []minerCoin, script []byte, key *btcec.PrivateKey) error {
+	previous := txscript.NewMultiPrevOutFetcher(nil)
+	for _, coin := range coins {
+		previous.AddPrevOut(coin.outpoint, wire.NewTxOut(coin.amount, script))
 	}
 	hashes := txscript.NewTxSigHashes(tx, previous)
 	for i, coin := range coins {
-		witness, err := txscript.TaprootWitnessSignature(tx, hashes, i, coin.amount, m.script, txscript.SigHashDefault, m.key)
+		witness, err := txscript.TaprootWitnessSignature(tx, hashes, i, coin.amount, script, txscript.SigHashDefault, key)
 		if err != nil {
 			return fmt.Errorf("sign input %d: %w", i, err)
 		}

@@ -14,7 +14,6 @@ import (
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/chaincfg"
 	"github.com/btcsuite/btcd/chaincfg/chainhash"
-	"github.com/btcsuite/btcd/txscript"
 	"github.com/btcsuite/btcd/wire"
 )
 
@@ -58,9 +57,8 @@ func NewMiner(client *Client, seed []byte) (*Miner, error) {
 	}
 	m := &Miner{client: client, seed: sha256.Sum256(seed)}
 	m.key, _ = btcec.PrivKeyFromBytes(m.seed[:])
-	output := txscript.ComputeTaprootKeyNoScript(m.key.PubKey())
 	var err error
-	if m.script, err = txscript.PayToTaprootScript(output); err != nil {
+	if m.script, err = keyPathScript(m.key); err != nil {
 		return nil, fmt.Errorf("bitcoind: miner: %w", err)
 	}
 	return m, nil
