@@ -109,7 +109,7 @@ func TestSelectTxs(t *testing.T) {
 				witness := wire.TxWitness{make([]byte, e.bytes)}
 				tx.AddTxIn(wire.NewTxIn(&wire.OutPoint{}, nil, witness))
 				names[tx.LockTime] = e.name
-				pool[e.name] = &poolTx{depends: e.parents, fee: e.fee, vsize: 1, tx: tx}
+				pool[e.name] = &poolTx{depends: e.parents, fee: e.fee, score: float64(e.fee), vsize: 1, tx: tx}
 				if e.gone {
 					pool[e.name].tx = nil
 				}

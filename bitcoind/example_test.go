@@ -231,3 +231,60 @@ func ExampleClient_Wallet() {
 	// Output:
 	// 1 BTC <nil>
 }
+
+// A mempool so full that only what pays 20 satoshis per virtual byte enters.
+func ExampleMiner_FillMempool() {
+	ctx := context.Background()
+	node, err := bitcoind.Open(ctx, bitcoind.WithArgs("-maxmempool=5"))
+	if err != nil {
+		log.Print(err) // btcd has no such limit
+		return
+	}
+	defer node.Close()
+	wallet, err := node.NewMiniWallet(ctx, 2, 1e6)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if err := node.FillMempool(ctx, 20_000); err != nil {
+		log.Fatal(err)
+	}
+	for _, rate := range []int64{10_000, 30_000} {
+		tx, err := wallet.Build(bitcoind.Payment{FeeRate: rate})
+		if err != nil {
+			log.Fatal(err)
+		}
+		answers, err := node.TestAccept(ctx, tx)
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(rate, answers[0].Allowed, answers[0].Reason)
+	}
+	// Output:
+	// 10000 false mempool min fee not met
+	// 30000 true
+}
+
+// A parent that pays nothing, and a child that pays for both.
+func ExampleClient_SubmitPackage() {
+	ctx := context.Background()
+	node, err := bitcoind.Open(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+	wallet, err := node.NewMiniWallet(ctx, 1, 1e6)
+	if err != nil {
+		log.Fatal(err)
+	}
+	parent, child, err := wallet.BuildPackage(bitcoind.Payment{FeeRate: 5000})
+	if err != nil {
+		log.Fatal(err)
+	}
+	result, err := node.SubmitPackage(ctx, parent, child)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(result.Accepted, result.Txs[0].Fee)
+	// Output:
+	// true 0 BTC
+}

@@ -63,6 +63,14 @@ func (m *Miner) FundAddress(ctx context.Context, address string, amount btcutil.
 // FundMany is Fund for several outputs in one transaction. The coins are in the
 // order of the outputs. A node relays some 2,000 outputs at once.
 func (m *Miner) FundMany(ctx context.Context, outputs []*wire.TxOut) ([]wire.OutPoint, error) {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	return m.fundMany(ctx, outputs, false)
+}
+
+// fundMany pays through the mempool, or, with direct, by a block of its own which
+// holds nothing else: that works too when the mempool is full.
+func (m *Miner) fundMany(ctx context.Context, outputs []*wire.TxOut, direct bool) ([]wire.OutPoint, error) {
 	tx := wire.NewMsgTx(2)
 	var total int64
 	for i, out := range outputs {
@@ -75,9 +83,7 @@ func (m *Miner) FundMany(ctx context.Context, outputs []*wire.TxOut) ([]wire.Out
 	if len(outputs) == 0 {
 		return nil, errors.New("bitcoind: fund: no outputs")
 	}
-	m.mu.Lock()
-	defer m.mu.Unlock()
-	if err := m.pay(ctx, tx, total); err != nil {
+	if err := m.pay(ctx, tx, total, direct); err != nil {
 		return nil, fmt.Errorf("bitcoind: fund: %w", err)
 	}
 	coins := make([]wire.OutPoint, len(outputs))
@@ -87,14 +93,14 @@ func (m *Miner) FundMany(ctx context.Context, outputs []*wire.TxOut) ([]wire.Out
 	return coins, nil
 }
 
-// pay adds inputs and change to tx, signs and broadcasts it.
-func (m *Miner) pay(ctx context.Context, tx *wire.MsgTx, total int64) error {
+// pay adds inputs and change to tx, signs it and broadcasts or mines it.
+func (m *Miner) pay(ctx context.Context, tx *wire.MsgTx, total int64, direct bool) error {
 	if err := m.activate(ctx); err != nil {
 		return err
 	}
 	tx.AddTxOut(wire.NewTxOut(0, m.script)) // the change, filled in below
 	size := int64(tx.SerializeSize()) + 8   // with room for marker, flag and longer counts
-	coins, err := m.gather(ctx, total+size*fundFeeRate)
+	coins, err := m.gather(ctx, total+size*fundFeeRate, direct)
 	if err != nil {
 		return err
 	}
@@ -112,8 +118,12 @@ func (m *Miner) pay(ctx context.Context, tx *wire.MsgTx, total int64) error {
 	if err := m.sign(tx, coins); err != nil {
 		return err
 	}
-	err = m.client.Broadcast(ctx, tx)
-	if refused := (*RPCError)(nil); errors.As(err, &refused) {
+	if direct {
+		_, err = m.mine(ctx, 1, &mineSettings{script: m.script, txs: []*wire.MsgTx{tx}, empty: true})
+	} else {
+		err = m.client.Broadcast(ctx, tx)
+	}
+	if refused := (*RPCError)(nil); errors.As(err, &refused) || errors.Is(err, ErrBlockRefused) {
 		return err // the coins are as they were
 	}
 	// After a lost reply the coins may be spent: never offer them again.
@@ -132,14 +142,14 @@ func (m *Miner) pay(ctx context.Context, tx *wire.MsgTx, total int64) error {
 }
 
 // gather returns coins of at least the amount and their own fees, mining until
-// there are enough.
-func (m *Miner) gather(ctx context.Context, amount int64) ([]minerCoin, error) {
+// there are enough. With direct they are confirmed, and those blocks are empty.
+func (m *Miner) gather(ctx context.Context, amount int64, direct bool) ([]minerCoin, error) {
 	for {
 		tip, err := m.client.Tip(ctx)
 		if err != nil {
 			return nil, err
 		}
-		coins, sum, err := m.choose(ctx, tip.Height, amount)
+		coins, sum, err := m.choose(ctx, tip.Height, amount, direct)
 		if err != nil || sum >= amount {
 			return coins, err
 		}
@@ -147,7 +157,7 @@ func (m *Miner) gather(ctx context.Context, amount int64) ([]minerCoin, error) {
 		if err != nil {
 			return nil, err
 		}
-		if _, err := m.mine(ctx, n, &mineSettings{script: m.script}); err != nil {
+		if _, err := m.mine(ctx, n, &mineSettings{script: m.script, empty: direct}); err != nil {
 			return nil, err
 		}
 	}
@@ -181,7 +191,7 @@ func worth(amount int64) int64 { return max(0, amount-inputSize*fundFeeRate) }
 // choose picks spendable coins, confirmed ones first and oldest first, until
 // they reach the amount and the fees of their inputs. The sum it returns is
 // without those fees. It forgets coins that the chain no longer has.
-func (m *Miner) choose(ctx context.Context, height int32, amount int64) (coins []minerCoin, sum int64, err error) {
+func (m *Miner) choose(ctx context.Context, height int32, amount int64, confirmed bool) (coins []minerCoin, sum int64, err error) {
 	var gone, unconfirmed []minerCoin
 	depth := 0
 	take := func(coin minerCoin) {
@@ -204,7 +214,7 @@ func (m *Miner) choose(ctx context.Context, height int32, amount int64) (coins [
 		case confirmations == 0:
 			// btcd's mempool may hold a payment whose inputs a reorganisation
 			// took away, with its change; see dropOrphans.
-			if !m.client.btcd {
+			if !m.client.btcd && !confirmed {
 				unconfirmed = append(unconfirmed, coin)
 			}
 		default:

@@ -23,7 +23,7 @@ type mineSettings struct {
 	script  []byte // that the coinbases pay; nil for the miner's own
 	address string // the same by address
 	empty   bool
-	only    []chainhash.Hash // nil for the whole mempool
+	only    []chainhash.Hash // with empty: what is taken from the mempool all the same
 	txs     []*wire.MsgTx
 	at      time.Time // of the first block; zero for the clock's
 	edit    func(*wire.MsgTx)

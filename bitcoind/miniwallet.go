@@ -55,7 +55,7 @@ type MiniWallet struct {
 }
 
 // NewMiniWallet makes a wallet with some confirmed coins of an amount each, at
-// most 1,000. It mines a block, which holds the mempool as well.
+// most 1,000. It mines a block for them and leaves the rest of the mempool alone.
 func (m *Miner) NewMiniWallet(ctx context.Context, coins int, each btcutil.Amount) (*MiniWallet, error) {
 	if coins < 1 || coins > 1000 {
 		return nil, fmt.Errorf("bitcoind: mini wallet: %d coins; want 1 to 1,000", coins)
@@ -72,15 +72,16 @@ func (m *Miner) NewMiniWallet(ctx context.Context, coins int, each btcutil.Amoun
 	for i := range outputs {
 		outputs[i] = wire.NewTxOut(int64(each), w.script)
 	}
-	funded, err := m.FundMany(ctx, outputs)
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	funded, err := m.fundMany(ctx, outputs, true)
 	if err != nil {
 		return nil, err
 	}
 	for _, coin := range funded {
 		w.known[coin], w.free = int64(each), append(w.free, coin)
 	}
-	_, err = m.MineUntilConfirmed(ctx, funded[0].Hash, 1)
-	return w, err
+	return w, nil
 }
 
 // Script returns the wallet's one output script, P2TR.

@@ -1,6 +1,7 @@
 package bitcoind
 
 import (
+	"cmp"
 	"context"
 	"errors"
 	"fmt"
@@ -17,6 +18,7 @@ type poolTx struct {
 	id      chainhash.Hash
 	depends []string // its parents in the mempool
 	fee     int64    // in satoshis
+	score   float64  // fee with what Prioritise added, per virtual byte
 	vsize   int64
 	tx      *wire.MsgTx // nil when it cannot be mined: it left the mempool, or its inputs did
 }
@@ -35,7 +37,8 @@ func (c *Client) pool(ctx context.Context) (map[string]*poolTx, error) {
 		VSize   int64    `json:"vsize"`
 		Fee     float64  `json:"fee"` // btcd
 		Fees    struct {
-			Base float64 `json:"base"` // bitcoind
+			Base     float64 `json:"base"`     // bitcoind
+			Modified float64 `json:"modified"` // by Prioritise
 		} `json:"fees"`
 	}
 	if err := c.Call(ctx, "getrawmempool", &entries, true); err != nil {
@@ -51,6 +54,7 @@ func (c *Client) pool(ctx context.Context) (map[string]*poolTx, error) {
 		if t.fee, err = satoshis(max(entry.Fee, entry.Fees.Base)); err != nil {
 			return nil, fmt.Errorf("bitcoind: mempool: fee of %s: %w", txid, err)
 		}
+		t.score = (entry.Fee + entry.Fees.Modified) / float64(t.vsize)
 		pool[txid] = t
 	}
 	parent := ctx // the group's ends with the group
@@ -77,22 +81,18 @@ func (c *Client) pool(ctx context.Context) (map[string]*poolTx, error) {
 	return pool, nil
 }
 
-// selectTxs fills a block: the best fee rate first, parents before children,
+// selectTxs fills a block: the best score first, parents before children,
 // whatever no longer fits left out with all its descendants. It does not look
-// at the node's own mining policy, so a prioritised or free transaction of the
-// mempool is mined as well.
+// at the node's own floor for blocks, so a free transaction of the mempool is mined
+// as well.
 func selectTxs(pool map[string]*poolTx) (txs []*wire.MsgTx, fees int64) {
 	order := make([]string, 0, len(pool))
 	for txid := range pool {
 		order = append(order, txid)
 	}
 	slices.SortFunc(order, func(a, b string) int {
-		// Compare fee/vsize without dividing; equal rates by txid, so that one
-		// mempool always makes one block.
-		if d := pool[b].fee*pool[a].vsize - pool[a].fee*pool[b].vsize; d != 0 {
-			return int(max(min(d, 1), -1))
-		}
-		return strings.Compare(a, b)
+		// Equal rates by txid, so that one mempool always makes one block.
+		return cmp.Or(cmp.Compare(pool[b].score, pool[a].score), strings.Compare(a, b))
 	})
 	const (
 		included = 1

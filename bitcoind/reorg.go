@@ -175,16 +175,3 @@ func setOf(txids []chainhash.Hash) map[chainhash.Hash]bool {
 	}
 	return set
 }
-
-// Mempool returns the ids of the mempool's transactions, in no order.
-func (c *Client) Mempool(ctx context.Context) ([]chainhash.Hash, error) {
-	var r []hashJSON
-	if err := c.Call(ctx, "getrawmempool", &r); err != nil {
-		return nil, err
-	}
-	txids := make([]chainhash.Hash, len(r))
-	for i, txid := range r {
-		txids[i] = txid.Hash
-	}
-	return txids, nil
-}
