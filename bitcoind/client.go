@@ -60,7 +60,8 @@ type Client struct {
 	http        *http.Client
 	maxResponse int64
 	nextID      atomic.Uint64
-	scan        sync.Mutex // a node runs one scantxoutset at a time
+	scan        sync.Mutex   // a node runs one scantxoutset at a time
+	frozen      atomic.Int64 // the time that Freeze set, in Unix seconds; zero when the clock runs
 
 	btcd    bool
 	version string

@@ -85,12 +85,12 @@ const containerScript = `
 dir=/tmp/node
 mkdir -p $dir && printf '%s' "$NODE_CONF" >$dir/bitcoin.conf || exit 1
 unset NODE_CONF
-while read -r word; do
+while read -r word extra; do
 	case $word in
 	start)
 		rm -f $dir/pid
 		(
-			"$@" </dev/null &
+			"$@" $extra </dev/null &
 			echo $! >$dir/pid.new && mv $dir/pid.new $dir/pid
 			wait $!
 			echo "` + endMark + `$?"
@@ -203,11 +203,11 @@ func (c *container) endLocked(how string) {
 	}
 }
 
-func (c *container) start() error {
+func (c *container) start(args ...string) error {
 	c.mu.Lock()
 	c.done, c.running = make(chan struct{}), true
 	c.mu.Unlock()
-	return c.say("start")
+	return c.say(strings.Join(append([]string{"start"}, args...), " "))
 }
 
 func (c *container) ended() <-chan struct{} {

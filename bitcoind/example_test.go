@@ -7,6 +7,7 @@ import (
 	"log"
 	"os"
 	"testing"
+	"time"
 
 	"github.com/btcsuite/btcd/btcutil"
 	"github.com/btcsuite/btcd/wire"
@@ -287,4 +288,35 @@ func ExampleClient_SubmitPackage() {
 	fmt.Println(result.Accepted, result.Txs[0].Fee)
 	// Output:
 	// true 0 BTC
+}
+
+// A month passes at once for the clock, and in six blocks for lock times.
+func ExampleMiner_MineMedianTime() {
+	ctx := context.Background()
+	node, err := bitcoind.Open(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+	if err := node.Freeze(ctx, time.Date(2030, 1, 1, 0, 0, 0, 0, time.UTC)); err != nil {
+		log.Fatal(err)
+	}
+	if _, err := node.Mine(ctx, 11); err != nil { // the median is that of eleven
+		log.Fatal(err)
+	}
+	opens, err := node.Advance(ctx, 30*24*time.Hour)
+	if err != nil {
+		log.Fatal(err)
+	}
+	blocks, err := node.MineMedianTime(ctx, opens)
+	if err != nil {
+		log.Fatal(err)
+	}
+	info, err := node.ChainInfo(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(blocks), "blocks;", info.MedianTime.UTC())
+	// Output:
+	// 6 blocks; 2030-01-31 00:00:00 +0000 UTC
 }

@@ -139,7 +139,7 @@ func (m *Miner) plan(parent Block, header *wire.BlockHeader, medianTime time.Tim
 		parent:     parent,
 		version:    version,
 		bits:       header.Bits,
-		time:       blockTime(time.Now(), header.Timestamp, medianTime),
+		time:       blockTime(m.client.Now(), header.Timestamp, medianTime),
 		script:     m.script,
 		extraNonce: m.extraNonce(),
 	}

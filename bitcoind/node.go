@@ -290,7 +290,11 @@ func (n *Node) Restart(ctx context.Context) error {
 	if err := n.stop(ctx); err != nil {
 		return err
 	}
-	if err := n.program.start(); err != nil {
+	var args []string
+	if at := n.frozen.Load(); at != 0 { // bitcoind does not start on blocks of the future
+		args = append(args, fmt.Sprintf("-mocktime=%d", at))
+	}
+	if err := n.program.start(args...); err != nil {
 		return fmt.Errorf("bitcoind: restart node: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)

@@ -5,6 +5,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 )
@@ -12,8 +13,9 @@ import (
 // program is a node's program, which can be started again and again on the
 // same data.
 type program interface {
-	// start returns at once; the node may not answer yet.
-	start() error
+	// start returns at once; the node may not answer yet. The arguments, without
+	// spaces, count for this run only.
+	start(args ...string) error
 	// ended is closed when the run that start began has ended, or nothing runs.
 	ended() <-chan struct{}
 	// outcome says how that run ended.
@@ -50,7 +52,7 @@ var closed = func() chan struct{} {
 // the read fails and nothing starts.
 const gateScript = `read -r _ <&3 || exit 1; exec 3<&-; exec "$@"`
 
-func (p *process) start() error {
+func (p *process) start(args ...string) error {
 	gate, open, err := os.Pipe()
 	if err != nil {
 		return err
@@ -62,7 +64,7 @@ func (p *process) start() error {
 		return err
 	}
 	defer log.Close()
-	cmd := exec.Command("/bin/sh", append([]string{"-c", gateScript, "sh"}, p.argv...)...)
+	cmd := exec.Command("/bin/sh", slices.Concat([]string{"-c", gateScript, "sh"}, p.argv, args)...)
 	cmd.Dir = p.dir
 	cmd.ExtraFiles = []*os.File{gate}
 	cmd.Stdout, cmd.Stderr = log, log
