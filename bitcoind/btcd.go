@@ -20,6 +20,9 @@ const btcdModule = "github.com/btcsuite/btcd"
 // btcdRecipe starts a local btcd.
 func btcdRecipe(binary, rung string) recipe {
 	return recipe{kind: "btcd", source: rung + " " + binary, prepare: func(h home) (program, error) {
+		if h.peerPort != 0 {
+			return nil, fmt.Errorf("a net of btcd nodes: %w", ErrUnsupported)
+		}
 		file := filepath.Join(h.dir, "btcd.conf")
 		text := fmt.Sprintf("[Application Options]\nrpcuser=%s\nrpcpass=%s\n", h.config.User, h.config.Password)
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {

@@ -12,7 +12,7 @@ import (
 // Knots's own and gives it Bitcoin Core's relay rules.
 var coreSettings = []string{
 	"server=1", "txindex=1", "fallbackfee=0.0002",
-	"listen=0", "dnsseed=0", "fixedseeds=0", "discover=0", "listenonion=0", "natpmp=0",
+	"dnsseed=0", "fixedseeds=0", "discover=0", "listenonion=0", "natpmp=0",
 	"corepolicy=1",
 	"printtoconsole=1", // into the log of the package
 }
@@ -27,11 +27,21 @@ func coreConfig(config Config, settings ...string) string {
 	return strings.Join(append(lines, settings...), "\n") + "\n"
 }
 
+// corePeers opens a port for other nodes, or none. Only what is bound by name is
+// bound, so no second port for onions clashes with other nodes'. A peer that may
+// not be banned hears of transactions at once.
+func corePeers(port int) []string {
+	if port == 0 {
+		return []string{"listen=0"}
+	}
+	return []string{"listen=1", fmt.Sprintf("bind=127.0.0.1:%d", port), "whitelist=noban,in,out@127.0.0.1"}
+}
+
 // coreRecipe starts a local bitcoind.
 func coreRecipe(binary, rung string) recipe {
 	return recipe{kind: "bitcoind", source: rung + " " + binary, prepare: func(h home) (program, error) {
 		file := filepath.Join(h.dir, "bitcoin.conf")
-		text := coreConfig(h.config, fmt.Sprintf("rpcport=%d", h.port))
+		text := coreConfig(h.config, append(corePeers(h.peerPort), fmt.Sprintf("rpcport=%d", h.port))...)
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			return nil, err
 		}

@@ -46,6 +46,9 @@ func findDocker(ctx context.Context, s *settings) (recipe, error) {
 		return recipe{}, fmt.Errorf("image %s: %w", image, err)
 	}
 	return recipe{kind: "docker", source: "image " + image, host: engineHost(pool), prepare: func(h home) (program, error) {
+		if h.peerPort != 0 {
+			return nil, fmt.Errorf("a net of containers: %w", ErrUnsupported)
+		}
 		return newContainer(pool, image, h)
 	}}, nil
 }
@@ -97,7 +100,7 @@ while read -r word extra; do
 		) &
 		until [ -s $dir/pid ]; do sleep 0.01; done
 		;;
-	KILL | TERM) kill -s $word "$(cat $dir/pid)" ;;
+	KILL | TERM | STOP | CONT) kill -s $word "$(cat $dir/pid)" ;;
 	esac
 done
 `
@@ -112,7 +115,7 @@ func newContainer(pool *dockertest.Pool, image string, h home) (*container, erro
 	if engineHost(pool) != "" {
 		address = "0.0.0.0"
 	}
-	conf := coreConfig(h.config, "rpcport="+containerPort, "rpcbind=0.0.0.0", "rpcallowip=0.0.0.0/0")
+	conf := coreConfig(h.config, "listen=0", "rpcport="+containerPort, "rpcbind=0.0.0.0", "rpcallowip=0.0.0.0/0")
 	command := append([]string{"bitcoind", "-datadir=/tmp/node", "-conf=/tmp/node/bitcoin.conf", "-nodebuglogfile"}, h.args...)
 	created, err := pool.Client.CreateContainer(docker.CreateContainerOptions{
 		Config: &docker.Config{
@@ -232,10 +235,9 @@ func (c *container) signal(s syscall.Signal) error {
 		return nil
 	default:
 	}
-	if s == syscall.SIGKILL {
-		return c.say("KILL")
-	}
-	return c.say("TERM")
+	return c.say(map[syscall.Signal]string{
+		syscall.SIGKILL: "KILL", syscall.SIGTERM: "TERM", syscall.SIGSTOP: "STOP", syscall.SIGCONT: "CONT",
+	}[s])
 }
 
 // say gives the shell a word. It cannot block for long: the shell reads at

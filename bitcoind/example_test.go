@@ -320,3 +320,58 @@ func ExampleMiner_MineMedianTime() {
 	// Output:
 	// 6 blocks; 2030-01-31 00:00:00 +0000 UTC
 }
+
+// The reply to the first payment is lost: the caller must find out what became of
+// it before it pays again.
+func ExampleProxy() {
+	ctx := context.Background()
+	node, err := bitcoind.Open(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+	wallet, err := node.NewMiniWallet(ctx, 1, 1e6)
+	if err != nil {
+		log.Fatal(err)
+	}
+	proxy, err := bitcoind.NewProxy(node.Config())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer proxy.Close()
+	client, err := bitcoind.Dial(ctx, proxy.Config()) // the code under test gets this
+	if err != nil {
+		log.Fatal(err)
+	}
+	proxy.Inject(bitcoind.Fault{Method: "sendrawtransaction", Count: 1, Do: bitcoind.DropReply()})
+	tx, err := wallet.Build(bitcoind.Payment{})
+	if err != nil {
+		log.Fatal(err)
+	}
+	var unknown *bitcoind.TransportError
+	fmt.Println("outcome unknown:", errors.As(client.Broadcast(ctx, tx), &unknown))
+	paid, err := client.InMempool(ctx, tx.TxHash())
+	fmt.Println("paid:", paid, err)
+	// Output:
+	// outcome unknown: true
+	// paid: true <nil>
+}
+
+// A net falls apart, both sides mine, and the side with more work wins.
+func ExampleStartNet() {
+	_ = func(t *testing.T) {
+		net := bitcoind.StartNet(t, 3)
+		ctx := t.Context()
+		if err := net.Partition(ctx, []int{0}, []int{1, 2}); err != nil {
+			t.Fatal(err)
+		}
+		net.Nodes[0].Mine(ctx, 1)
+		net.Nodes[1].Mine(ctx, 2)
+		if err := net.Heal(ctx); err != nil {
+			t.Fatal(err)
+		}
+		if err := net.WaitSync(ctx); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

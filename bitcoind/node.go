@@ -5,8 +5,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"fmt"
-	mathrand "math/rand/v2"
-	"net"
 	"os"
 	"path/filepath"
 	"sync"
@@ -55,18 +53,23 @@ func Start(t testing.TB, options ...Option) *Node {
 	if err != nil {
 		t.Fatal(err)
 	}
+	node.cleanup(t)
+	return node
+}
+
+// cleanup closes the node with its test, and tells about it if the test failed.
+func (n *Node) cleanup(t testing.TB) {
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("end of the log of %s:\n%s", node.info, node.LogTail(60))
-			if log, err := os.ReadFile(node.Log()); err == nil {
+			t.Logf("end of the log of %s:\n%s", n.info, n.LogTail(60))
+			if log, err := os.ReadFile(n.Log()); err == nil {
 				os.WriteFile(filepath.Join(t.ArtifactDir(), "node.log"), log, 0o600)
 			}
 		}
-		if err := node.Close(); err != nil {
+		if err := n.Close(); err != nil {
 			t.Errorf("close node: %v", err)
 		}
 	})
-	return node
 }
 
 // Open starts a node and returns when it answers. The context bounds the start
@@ -130,30 +133,43 @@ func openOnce(ctx context.Context, s *settings, r recipe) (*Node, error) {
 	return node, nil
 }
 
-// newHome makes a directory with its guard and chooses a port and a password.
-func newHome(s *settings, host string) (home, error) {
-	port, err := freePort()
-	if err != nil {
-		return home{}, err
-	}
+// newHome makes a directory with its guard and chooses ports and a password.
+func newHome(s *settings, host string) (h home, err error) {
 	if host == "" {
 		host = "127.0.0.1"
 	}
-	dir, err := os.MkdirTemp("", "bitcoind-")
-	if err != nil {
-		return home{}, err
+	h.args = s.args
+	defer func() {
+		if err != nil {
+			releasePorts(h.port, h.peerPort)
+		}
+	}()
+	if h.port, err = leasePort(); err != nil {
+		return h, err
 	}
-	guard, err := newGuard(dir)
-	if err != nil {
-		return home{}, errors.Join(err, os.RemoveAll(dir))
+	if s.peers {
+		if h.peerPort, err = leasePort(); err != nil {
+			return h, err
+		}
 	}
-	return home{
-		dir: dir, log: filepath.Join(dir, "node.log"), port: port, args: s.args, guard: guard,
-		config: Config{
-			URL:  fmt.Sprintf("http://%s:%d", host, port),
-			User: "regtest", Password: rand.Text(), Poll: s.poll,
-		},
-	}, nil
+	if h.dir, err = os.MkdirTemp("", "bitcoind-"); err != nil {
+		return h, err
+	}
+	if h.guard, err = newGuard(h.dir); err != nil {
+		return h, errors.Join(err, os.RemoveAll(h.dir))
+	}
+	h.log = filepath.Join(h.dir, "node.log")
+	h.config = Config{
+		URL:  fmt.Sprintf("http://%s:%d", host, h.port),
+		User: "regtest", Password: rand.Text(), Poll: s.poll,
+	}
+	return h, nil
+}
+
+// close removes the directory and gives the ports back. The node has ended.
+func (h home) close() error {
+	releasePorts(h.port, h.peerPort)
+	return h.guard.close()
 }
 
 // boot starts the program and waits until the node is of use.
@@ -186,7 +202,7 @@ func (n *Node) abandon() error {
 	if n.program != nil {
 		errs = append(errs, n.kill(), n.program.close())
 	}
-	return errors.Join(append(errs, n.home.guard.close())...)
+	return errors.Join(append(errs, n.home.close())...)
 }
 
 // awaitReady asks until the node answers, and watches for its early end.
@@ -199,7 +215,7 @@ func (n *Node) awaitReady(ctx context.Context, ask func(context.Context) error) 
 		select {
 		case <-n.program.ended():
 			err := fmt.Errorf("%s before it answered; its log ends:\n%s", n.program.outcome(), n.LogTail(20))
-			if !portFree(n.home.port) {
+			if !portFree(n.home.port) || !portFree(n.home.peerPort) {
 				return &portTakenError{err}
 			}
 			return err
@@ -255,6 +271,25 @@ func (n *Node) kill() error {
 	return nil
 }
 
+// Pause stops the node's process as SIGSTOP does: its ports stay open and nothing
+// answers, so calls hang until their contexts end. Resume lets it run on.
+func (n *Node) Pause() error { return n.signal(syscall.SIGSTOP) }
+
+// Resume ends a Pause.
+func (n *Node) Resume() error { return n.signal(syscall.SIGCONT) }
+
+func (n *Node) signal(s syscall.Signal) error {
+	n.mu.Lock()
+	defer n.mu.Unlock()
+	if n.closed {
+		return os.ErrClosed
+	}
+	if err := n.program.signal(s); err != nil {
+		return fmt.Errorf("bitcoind: %v: %w", s, err)
+	}
+	return nil
+}
+
 // Stop ends the node in good order. Restart brings it back.
 func (n *Node) Stop(ctx context.Context) error {
 	n.mu.Lock()
@@ -266,7 +301,8 @@ func (n *Node) Stop(ctx context.Context) error {
 }
 
 func (n *Node) stop(ctx context.Context) error {
-	if err := n.program.signal(syscall.SIGTERM); err != nil {
+	// A paused node ends only when it runs on.
+	if err := errors.Join(n.program.signal(syscall.SIGTERM), n.program.signal(syscall.SIGCONT)); err != nil {
 		return fmt.Errorf("bitcoind: stop node: %w", err)
 	}
 	select {
@@ -325,26 +361,5 @@ func (n *Node) Close() error {
 		err = errors.Join(err, n.kill())
 	}
 	n.http.CloseIdleConnections()
-	return errors.Join(err, n.program.close(), n.home.guard.close())
-}
-
-// freePort finds a port on the loopback that nobody listens on. It looks below
-// the range from which systems give ports to outgoing connections, so that a
-// node that is down for a moment finds its port again.
-func freePort() (int, error) {
-	for range 100 {
-		if port := 10_000 + mathrand.IntN(20_000); portFree(port) {
-			return port, nil
-		}
-	}
-	return 0, errors.New("bitcoind: no free port on 127.0.0.1")
-}
-
-func portFree(port int) bool {
-	listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", port))
-	if err != nil {
-		return false
-	}
-	listener.Close()
-	return true
+	return errors.Join(err, n.program.close(), n.home.close())
 }

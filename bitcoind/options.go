@@ -12,6 +12,7 @@ type settings struct {
 	btcd      bool
 	args      []string
 	minerSeed []byte
+	peers     bool // listen to other nodes
 	poll      time.Duration
 	logf      func(format string, args ...any)
 }

@@ -20,7 +20,7 @@ type program interface {
 	ended() <-chan struct{}
 	// outcome says how that run ended.
 	outcome() string
-	// signal sends SIGTERM or SIGKILL to a run that has not ended.
+	// signal sends SIGTERM, SIGKILL, SIGSTOP or SIGCONT to a run that has not ended.
 	signal(syscall.Signal) error
 	// close releases what outlives a run. The run has ended.
 	close() error

@@ -13,12 +13,13 @@ import (
 
 // home is what a node gets of its own.
 type home struct {
-	dir    string
-	log    string
-	port   int
-	config Config
-	args   []string
-	guard  *guard
+	dir      string
+	log      string
+	port     int // of RPC
+	peerPort int // for other nodes; zero when it listens to none
+	config   Config
+	args     []string
+	guard    *guard
 }
 
 // recipe is a node program that was found.
