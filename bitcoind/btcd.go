@@ -154,3 +154,10 @@ func (m *Miner) activate(ctx context.Context) error {
 	}
 	return fmt.Errorf("taproot did not activate: %w", ErrUnsupported)
 }
+
+// restarted makes the miner look again: btcd has begun at genesis.
+func (m *Miner) restarted() {
+	m.mu.Lock()
+	defer m.mu.Unlock()
+	m.activated = false
+}

@@ -40,6 +40,11 @@ type Config struct {
 	// Zero means 250 ms; a Node's own is 20 ms.
 	Poll time.Duration `json:"poll,omitempty"`
 
+	// ZMQ is the address at which the node publishes the topic "sequence", such
+	// as tcp://127.0.0.1:28332; empty when it does not. Followers then look as
+	// soon as something happens, and still every Poll.
+	ZMQ string `json:"zmq,omitempty"`
+
 	// OnRetry, when not nil, is told of each failure that a wait or a follower
 	// passes over because the node may come back.
 	OnRetry func(error) `json:"-"`

@@ -42,6 +42,9 @@ func coreRecipe(binary, rung string) recipe {
 	return recipe{kind: "bitcoind", source: rung + " " + binary, prepare: func(h home) (program, error) {
 		file := filepath.Join(h.dir, "bitcoin.conf")
 		text := coreConfig(h.config, append(corePeers(h.peerPort), fmt.Sprintf("rpcport=%d", h.port))...)
+		if h.config.ZMQ != "" {
+			text += "zmqpubsequence=" + h.config.ZMQ + "\n"
+		}
 		if err := os.WriteFile(file, []byte(text), 0o600); err != nil {
 			return nil, err
 		}

@@ -375,3 +375,43 @@ func ExampleStartNet() {
 		}
 	}
 }
+
+// A consumer that sees payments before and after they confirm. With WithZMQ it
+// need not wait for its next look.
+func ExampleClient_Watch() {
+	ctx := context.Background()
+	node, err := bitcoind.Open(ctx, bitcoind.WithZMQ())
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+	coin, err := node.Fund(ctx, node.MinerScript(), 1e6)
+	if err != nil {
+		log.Fatal(err)
+	}
+	tip, err := node.Tip(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	for change, err := range node.Watch(ctx, tip) {
+		if err != nil {
+			log.Fatal(err)
+		}
+		switch {
+		case change.Kind == bitcoind.TxEntered && change.TxID == coin.Hash:
+			fmt.Println("seen")
+			if _, err := node.Mine(ctx, 1); err != nil {
+				log.Fatal(err)
+			}
+		case change.Kind == bitcoind.BlockConnected:
+			fmt.Println("a block")
+		case change.Kind == bitcoind.TxLeft && change.TxID == coin.Hash:
+			fmt.Println("no longer waiting")
+			return
+		}
+	}
+	// Output:
+	// seen
+	// a block
+	// no longer waiting
+}

@@ -37,28 +37,41 @@ func (e Event) String() string {
 // disconnecting them. Only the last 10,000 blocks that were reported can be
 // taken off again after such a loss.
 func (c *Client) Follow(ctx context.Context, from Block) iter.Seq2[Event, error] {
-	return func(yield func(Event, error) bool) {
+	return stream(ctx, c, func() func(context.Context) (Event, bool, error) {
 		f := follower{client: c, at: from}
+		return f.step
+	})
+}
+
+// stream yields what step finds, one after the other, and pauses when it finds
+// nothing: until the node announces a change, or for the length of Config.Poll.
+// Each range over it begins with a new step.
+func stream[T any](ctx context.Context, c *Client, begin func() func(context.Context) (T, bool, error)) iter.Seq2[T, error] {
+	return func(yield func(T, error) bool) {
+		ctx, cancel := context.WithCancel(ctx)
+		defer cancel()
+		var none T
+		step, woken := begin(), c.announcements(ctx)
 		for {
-			event, moved, err := f.step(ctx)
+			found, moved, err := step(ctx)
 			switch {
 			case ctx.Err() != nil && !moved:
-				yield(Event{}, ctx.Err())
+				yield(none, ctx.Err())
 				return
 			case err != nil && !transient(err):
-				yield(Event{}, err)
+				yield(none, err)
 				return
 			case err != nil:
 				c.retrying(err)
 			}
 			if moved {
-				if !yield(event, nil) {
+				if !yield(found, nil) {
 					return
 				}
 				continue // there may be more: do not pause
 			}
-			if err := pause(ctx, c.config.Poll); err != nil {
-				yield(Event{}, err)
+			if err := pauseUnless(ctx, c.config.Poll, woken); err != nil {
+				yield(none, err)
 				return
 			}
 		}

@@ -122,7 +122,7 @@ func (e *portTakenError) Error() string { return e.err.Error() }
 func (e *portTakenError) Unwrap() error { return e.err }
 
 func openOnce(ctx context.Context, s *settings, r recipe) (*Node, error) {
-	home, err := newHome(s, r.host)
+	home, err := newHome(s, r)
 	if err != nil {
 		return nil, err
 	}
@@ -134,14 +134,15 @@ func openOnce(ctx context.Context, s *settings, r recipe) (*Node, error) {
 }
 
 // newHome makes a directory with its guard and chooses ports and a password.
-func newHome(s *settings, host string) (h home, err error) {
+func newHome(s *settings, r recipe) (h home, err error) {
+	host := r.host
 	if host == "" {
 		host = "127.0.0.1"
 	}
 	h.args = s.args
 	defer func() {
 		if err != nil {
-			releasePorts(h.port, h.peerPort)
+			releasePorts(h.port, h.peerPort, h.zmqPort)
 		}
 	}()
 	if h.port, err = leasePort(); err != nil {
@@ -152,6 +153,12 @@ func newHome(s *settings, host string) (h home, err error) {
 			return h, err
 		}
 	}
+	if s.zmq && r.kind == "bitcoind" {
+		if h.zmqPort, err = leasePort(); err != nil {
+			return h, err
+		}
+		h.config.ZMQ = fmt.Sprintf("tcp://127.0.0.1:%d", h.zmqPort)
+	}
 	if h.dir, err = os.MkdirTemp("", "bitcoind-"); err != nil {
 		return h, err
 	}
@@ -159,16 +166,14 @@ func newHome(s *settings, host string) (h home, err error) {
 		return h, errors.Join(err, os.RemoveAll(h.dir))
 	}
 	h.log = filepath.Join(h.dir, "node.log")
-	h.config = Config{
-		URL:  fmt.Sprintf("http://%s:%d", host, h.port),
-		User: "regtest", Password: rand.Text(), Poll: s.poll,
-	}
+	h.config.URL = fmt.Sprintf("http://%s:%d", host, h.port)
+	h.config.User, h.config.Password, h.config.Poll = "regtest", rand.Text(), s.poll
 	return h, nil
 }
 
 // close removes the directory and gives the ports back. The node has ended.
 func (h home) close() error {
-	releasePorts(h.port, h.peerPort)
+	releasePorts(h.port, h.peerPort, h.zmqPort)
 	return h.guard.close()
 }
 
@@ -215,7 +220,7 @@ func (n *Node) awaitReady(ctx context.Context, ask func(context.Context) error) 
 		select {
 		case <-n.program.ended():
 			err := fmt.Errorf("%s before it answered; its log ends:\n%s", n.program.outcome(), n.LogTail(20))
-			if !portFree(n.home.port) || !portFree(n.home.peerPort) {
+			if !portFree(n.home.port) || !portFree(n.home.peerPort) || !portFree(n.home.zmqPort) {
 				return &portTakenError{err}
 			}
 			return err
@@ -342,6 +347,7 @@ func (n *Node) Restart(ctx context.Context) error {
 	if err := n.awaitReady(ctx, answers); err != nil {
 		return fmt.Errorf("bitcoind: restart node: %w", err)
 	}
+	n.Miner.restarted()
 	return nil
 }
 

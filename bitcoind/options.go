@@ -13,6 +13,7 @@ type settings struct {
 	args      []string
 	minerSeed []byte
 	peers     bool // listen to other nodes
+	zmq       bool
 	poll      time.Duration
 	logf      func(format string, args ...any)
 }
@@ -35,6 +36,10 @@ func WithBtcd() Option { return func(s *settings) { s.btcd = true } }
 func WithArgs(args ...string) Option {
 	return func(s *settings) { s.args = append(s.args, args...) }
 }
+
+// WithZMQ lets a local bitcoind announce its changes, so that followers need not
+// wait for their next look. Other kinds of node are followed by looking alone.
+func WithZMQ() Option { return func(s *settings) { s.zmq = true } }
 
 // WithMinerSeed makes the miner's key the same on every start. By default it
 // is random.

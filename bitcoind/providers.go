@@ -17,6 +17,7 @@ type home struct {
 	log      string
 	port     int // of RPC
 	peerPort int // for other nodes; zero when it listens to none
+	zmqPort  int // for followers; zero when it publishes nothing
 	config   Config
 	args     []string
 	guard    *guard

@@ -84,11 +84,16 @@ func (c *Client) retrying(err error) {
 }
 
 // pause waits for d or for the end of the context, whose error it returns.
-func pause(ctx context.Context, d time.Duration) error {
+func pause(ctx context.Context, d time.Duration) error { return pauseUnless(ctx, d, nil) }
+
+// pauseUnless is pause that ends early when woken receives.
+func pauseUnless(ctx context.Context, d time.Duration, woken <-chan struct{}) error {
 	timer := time.NewTimer(d)
 	defer timer.Stop()
 	select {
 	case <-timer.C:
+		return nil
+	case <-woken:
 		return nil
 	case <-ctx.Done():
 		return ctx.Err()

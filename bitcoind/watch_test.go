@@ -1,0 +1,188 @@
+package bitcoind
+
+import (
+	"context"
+	"fmt"
+	"testing"
+	"time"
+
+	"github.com/btcsuite/btcd/chaincfg/chainhash"
+)
+
+// model applies changes as a consumer would and refuses any that does not fit.
+type model struct {
+	stack
+	pool map[chainhash.Hash]bool
+}
+
+func newModel(genesis Block) *model {
+	return &model{stack: stack{blocks: []Block{genesis}}, pool: make(map[chainhash.Hash]bool)}
+}
+
+func (m *model) apply(change Change) error {
+	switch change.Kind {
+	case BlockConnected, BlockDisconnected:
+		return m.stack.apply(Event{Connected: change.Kind == BlockConnected, Block: change.Block})
+	case TxEntered:
+		if m.pool[change.TxID] {
+			return fmt.Errorf("%v twice", change)
+		}
+		m.pool[change.TxID] = true
+	case TxLeft:
+		if !m.pool[change.TxID] {
+			return fmt.Errorf("%v, but it was not there", change)
+		}
+		delete(m.pool, change.TxID)
+	default:
+		return fmt.Errorf("%v", change)
+	}
+	return nil
+}
+
+// TestWatchWhileEverythingMoves pays, mines, reorganises and restarts under a
+// watcher, by looking and with announcements.
+func TestWatchWhileEverythingMoves(t *testing.T) {
+	for name, options := range map[string][]Option{"polling": local(), "ZMQ": append(local(), WithZMQ()), "btcd": {WithBtcd()}} {
+		t.Run(name, func(t *testing.T) {
+			t.Parallel()
+			node := Start(t, options...)
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			seen := newModel(Block{Hash: node.hashAt(t, 0)})
+			asked, answers := make(chan func(*model) bool), make(chan error)
+			go watchInto(ctx, node, seen, asked, answers)
+			until := func(what string, reached func(*model) bool) {
+				t.Helper()
+				select {
+				case asked <- reached:
+				case err := <-answers: // it has failed already
+					t.Fatalf("%s: %v", what, err)
+				}
+				if err := <-answers; err != nil {
+					t.Fatalf("%s: %v; top %v, %d in the mempool", what, err, seen.blocks[len(seen.blocks)-1], len(seen.pool))
+				}
+			}
+			atTip := func(m *model) bool {
+				tip, err := node.Tip(ctx)
+				return err == nil && m.blocks[len(m.blocks)-1] == tip
+			}
+			coin, err := node.Fund(ctx, someScript(t), 50_000)
+			must(t, err)
+			until("a payment enters", func(m *model) bool { return m.pool[coin.Hash] })
+			_, err = node.MineUntilConfirmed(ctx, coin.Hash, 2)
+			must(t, err)
+			until("its block", func(m *model) bool { return atTip(m) && !m.pool[coin.Hash] })
+			_, err = node.Reorg(ctx, 2)
+			must(t, err)
+			if name != "btcd" { // there it may be kept with a stale parent, or not
+				until("it returns", func(m *model) bool { return atTip(m) && m.pool[coin.Hash] })
+			}
+			must(t, node.Restart(ctx))
+			until("the node comes back", atTip)
+			second, err := node.Fund(ctx, someScript(t), 60_000)
+			must(t, err)
+			until("another payment enters", func(m *model) bool { return m.pool[second.Hash] })
+			must(t, node.Kill())
+			must(t, node.Restart(ctx))
+			_, err = node.Mine(ctx, 3)
+			must(t, err)
+			until("the end", func(m *model) bool {
+				txids, err := node.Mempool(ctx)
+				return err == nil && atTip(m) && len(m.pool) == len(txids)
+			})
+		})
+	}
+}
+
+// watchInto applies changes, and after each, and while nothing happens, checks
+// what was asked last.
+func watchInto(ctx context.Context, node *Node, seen *model, asked <-chan func(*model) bool, answers chan<- error) {
+	changes, failed := make(chan Change), make(chan error, 1)
+	go func() {
+		for change, err := range node.Watch(ctx, Block{}) {
+			if err != nil {
+				failed <- err
+				return
+			}
+			select {
+			case changes <- change:
+			case <-ctx.Done():
+				return
+			}
+		}
+	}()
+	reached := func(*model) bool { return false }
+	open := false
+	tick := time.NewTicker(10 * time.Millisecond)
+	defer tick.Stop()
+	for {
+		var err error
+		select {
+		case change := <-changes:
+			err = seen.apply(change)
+		case err = <-failed:
+		case reached = <-asked:
+			open = true
+		case <-tick.C:
+		case <-ctx.Done():
+			err = ctx.Err()
+		}
+		if err != nil {
+			answers <- err
+			return
+		}
+		if open && reached(seen) {
+			open = false
+			answers <- nil
+		}
+	}
+}
+
+// TestAnnouncementsWakeAFollower never looks by itself, so every step after the
+// first look comes from an announcement.
+func TestAnnouncementsWakeAFollower(t *testing.T) {
+	t.Parallel()
+	node := Start(t, append(local(), WithZMQ())...)
+	if node.Config().ZMQ == "" {
+		t.Skip("no local bitcoind")
+	}
+	config := node.Config()
+	config.Poll = time.Hour
+	client, err := Dial(t.Context(), config)
+	must(t, err)
+	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	defer cancel()
+	woken := client.announcements(ctx)
+	// The subscription takes a moment, in which announcements are lost.
+	for heard := 0; heard < 3; {
+		_, err := node.Mine(ctx, 1)
+		must(t, err)
+		select {
+		case <-woken:
+			heard++
+		case <-time.After(50 * time.Millisecond):
+		case <-ctx.Done():
+			t.Fatalf("%v; heard %d announcements", ctx.Err(), heard)
+		}
+	}
+	events := 0
+	for event, err := range client.Follow(ctx, Block{}) {
+		must(t, err)
+		tip, err := node.Tip(ctx)
+		must(t, err)
+		if event.Block != tip {
+			continue
+		}
+		if events++; events == 3 {
+			break
+		}
+		go func() { // until it is heard
+			for ctx.Err() == nil {
+				if height, err := node.Height(ctx); err != nil || height != event.Block.Height {
+					return
+				}
+				node.Mine(ctx, 1)
+			}
+		}()
+	}
+}

@@ -1,0 +1,57 @@
+package bitcoind
+
+import (
+	"context"
+	"errors"
+	"net"
+	"os"
+	"time"
+
+	"github.com/lightninglabs/gozmq"
+)
+
+// announcements receives soon after the node has announced a change by ZMQ; it
+// is nil when the node announces nothing. What is announced is not looked at:
+// publishers drop messages under load and while a subscriber reconnects, so an
+// announcement is only a reason to look now and not later.
+func (c *Client) announcements(ctx context.Context) <-chan struct{} {
+	if c.config.ZMQ == "" {
+		return nil
+	}
+	woken := make(chan struct{}, 1)
+	go func() {
+		for ctx.Err() == nil {
+			listen(ctx, c.config.ZMQ, woken)
+			pause(ctx, c.config.Poll)
+		}
+	}()
+	return woken
+}
+
+// listen forwards announcements until the context or the subscription ends.
+func listen(ctx context.Context, address string, woken chan<- struct{}) {
+	// Closing a subscription under a reader is a data race in the library, so
+	// the reader looks up from time to time.
+	const look = 200 * time.Millisecond
+	subscription, err := gozmq.Subscribe(address, []string{"sequence"}, look)
+	if err != nil {
+		return
+	}
+	defer subscription.Close()
+	for ctx.Err() == nil {
+		_, err := subscription.Receive(nil)
+		if errors.Is(err, os.ErrDeadlineExceeded) {
+			continue
+		}
+		// Also after the library has reconnected: something may have happened
+		// before it did.
+		select {
+		case woken <- struct{}{}:
+		default: // the follower has not yet looked since the last
+		}
+		var timeout net.Error
+		if err != nil && !(errors.As(err, &timeout) && timeout.Timeout()) {
+			return
+		}
+	}
+}
