@@ -68,6 +68,7 @@ type Client struct {
 	scan        sync.Mutex   // a node runs one scantxoutset at a time
 	frozen      atomic.Int64 // the time that Freeze set, in Unix seconds; zero when the clock runs
 
+	shared  bool // with others: disturb refuses
 	btcd    bool
 	version string
 	params  *chaincfg.Params

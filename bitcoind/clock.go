@@ -52,6 +52,9 @@ func (c *Client) setClock(ctx context.Context, unix int64) error {
 	if c.params.Net != chaincfg.RegressionNetParams.Net {
 		return fmt.Errorf("bitcoind: clock on %s: %w", c.params.Name, ErrNotRegtest)
 	}
+	if err := c.disturb(); err != nil {
+		return err
+	}
 	err := c.Call(ctx, "setmocktime", nil, unix)
 	if c.btcd || errors.Is(err, &RPCError{Code: CodeMethodNotFound}) {
 		return fmt.Errorf("bitcoind: clock: %w", ErrUnsupported)

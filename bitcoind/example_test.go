@@ -415,3 +415,19 @@ func ExampleClient_Watch() {
 	// a block
 	// no longer waiting
 }
+
+// A test for what only some nodes can do says so first, and when it fails, what
+// the node logged.
+func ExampleNode_Require() {
+	_ = func(t *testing.T) {
+		node := bitcoind.Start(t)
+		node.Require(t, bitcoind.CanHoldWallets, bitcoind.CanFreezeTime)
+		err := node.ExpectLog(t.Context(), `UpdateTip: .*height=1 `, func() error {
+			_, err := node.Mine(t.Context(), 1)
+			return err
+		})
+		if err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -138,6 +138,9 @@ func (f *Fork) release(ctx context.Context) (ReorgResult, error) {
 	if f.released {
 		return ReorgResult{}, fmt.Errorf("bitcoind: release fork: %w", ErrReleased)
 	}
+	if err := f.miner.client.disturb(); err != nil {
+		return ReorgResult{}, err
+	}
 	f.released = true
 	before, err := f.miner.client.survey(ctx, f.base)
 	if err != nil {

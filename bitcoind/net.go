@@ -20,13 +20,14 @@ type Net struct {
 	cut map[[2]int]bool // links that Partition took away, higher node first
 }
 
-// StartNet is OpenNet for a test, which fails if it does not start. The nodes
+// StartNet is OpenNet for a test, which fails if it does not start, and is
+// skipped, as by Node.Require, where the node at hand makes no nets. The nodes
 // are closed when the test ends, and a failed test tells about each.
 func StartNet(t testing.TB, n int, options ...Option) *Net {
 	t.Helper()
 	net, err := OpenNet(t.Context(), n, append([]Option{WithLogf(t.Logf)}, options...)...)
 	if err != nil {
-		t.Fatal(err)
+		skip(t, err)
 	}
 	for _, node := range net.Nodes {
 		node.cleanup(t)

@@ -22,7 +22,7 @@ const (
 
 // Info says what a node is.
 type Info struct {
-	Kind    string `json:"kind"`    // bitcoind, docker or btcd
+	Kind    string `json:"kind"`    // bitcoind, docker, btcd or external
 	Version string `json:"version"` // as the node calls itself
 	Source  string `json:"source"`  // the rung that found it, and its path or image
 }
@@ -45,8 +45,8 @@ type Node struct {
 }
 
 // Start is Open for a test, which fails if no node starts. The node is closed
-// when the test ends; if the test failed, it prints the end of the node's log,
-// and keeps the whole log when `go test -artifacts` is on.
+// when the test ends; if the test failed, it prints the node's Report, and keeps
+// the whole log when `go test -artifacts` is on.
 func Start(t testing.TB, options ...Option) *Node {
 	t.Helper()
 	node, err := Open(t.Context(), append([]Option{WithLogf(t.Logf)}, options...)...)
@@ -61,7 +61,7 @@ func Start(t testing.TB, options ...Option) *Node {
 func (n *Node) cleanup(t testing.TB) {
 	t.Cleanup(func() {
 		if t.Failed() {
-			t.Logf("end of the log of %s:\n%s", n.info, n.LogTail(60))
+			t.Log(n.reportOf(t))
 			if log, err := os.ReadFile(n.Log()); err == nil {
 				os.WriteFile(filepath.Join(t.ArtifactDir(), "node.log"), log, 0o600)
 			}
@@ -81,6 +81,9 @@ func Open(ctx context.Context, options ...Option) (*Node, error) {
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
+	if s.external != nil {
+		return openExternal(ctx, s)
+	}
 	failed := &NoNodeError{}
 	for _, rung := range s.ladder() {
 		recipe, err := rung.find(ctx, s)
@@ -360,6 +363,10 @@ func (n *Node) Close() error {
 		return nil
 	}
 	n.closed = true
+	if n.info.Kind == "external" {
+		n.http.CloseIdleConnections()
+		return nil
+	}
 	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
 	defer cancel()
 	err := n.stop(ctx)

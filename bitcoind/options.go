@@ -6,16 +6,18 @@ import "time"
 type Option func(*settings)
 
 type settings struct {
-	binary    string
-	docker    bool
-	image     string
-	btcd      bool
-	args      []string
-	minerSeed []byte
-	peers     bool // listen to other nodes
-	zmq       bool
-	poll      time.Duration
-	logf      func(format string, args ...any)
+	binary      string
+	docker      bool
+	image       string
+	btcd        bool
+	args        []string
+	external    *Config
+	destruction bool
+	minerSeed   []byte
+	peers       bool // listen to other nodes
+	zmq         bool
+	poll        time.Duration
+	logf        func(format string, args ...any)
 }
 
 // WithBinary starts this bitcoind and looks for no other.

@@ -40,6 +40,9 @@ func (m *Miner) Evict(ctx context.Context, txid chainhash.Hash) error {
 		}
 		return err
 	}
+	if err := m.client.disturb(); err != nil {
+		return err
+	}
 	info, err := m.client.MempoolInfo(ctx)
 	if err != nil {
 		return err
@@ -62,6 +65,9 @@ func (m *Miner) Evict(ctx context.Context, txid chainhash.Hash) error {
 // press sends large transactions of a rate until done.
 func (m *Miner) press(ctx context.Context, info MempoolInfo, rate int64, done func(MempoolInfo) (bool, error)) error {
 	if reached, err := done(info); err != nil || reached {
+		return err
+	}
+	if err := m.client.disturb(); err != nil {
 		return err
 	}
 	if info.Limit == 0 || info.Limit > largestLimit {

@@ -65,7 +65,7 @@ func (c *Client) at(path string) *Client {
 	config.URL = strings.TrimSuffix(config.URL, "/") + path
 	return &Client{
 		config: config, http: c.http, maxResponse: c.maxResponse,
-		btcd: c.btcd, version: c.version, params: c.params,
+		shared: c.shared, btcd: c.btcd, version: c.version, params: c.params,
 	}
 }
 
