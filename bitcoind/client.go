@@ -71,7 +71,9 @@ type Client struct {
 	shared  bool // with others: disturb refuses
 	btcd    bool
 	version string
-	params  *chaincfg.Params
+
+	versionNumber int // of bitcoind, as getnetworkinfo counts: 290000 is 29.0
+	params        *chaincfg.Params
 }
 
 // Dial connects to a node and asks what it is. It tries once: a node that is
@@ -103,11 +105,12 @@ func (c *Client) connect(ctx context.Context) error {
 		return err
 	}
 	var network struct {
+		Version    int    `json:"version"`
 		Subversion string `json:"subversion"`
 	}
 	err = c.Call(ctx, "getnetworkinfo", &network)
 	if err == nil {
-		c.version = strings.Trim(network.Subversion, "/")
+		c.version, c.versionNumber = strings.Trim(network.Subversion, "/"), network.Version
 		return nil
 	}
 	if !errors.Is(err, &RPCError{Code: CodeMisc}) && !errors.Is(err, &RPCError{Code: CodeMethodNotFound}) {

@@ -39,7 +39,7 @@ func corePeers(port int) []string {
 
 // coreRecipe starts a local bitcoind.
 func coreRecipe(binary, rung string) recipe {
-	return recipe{kind: "bitcoind", source: rung + " " + binary, prepare: func(h home) (program, error) {
+	return recipe{kind: "bitcoind", source: rung + " " + binary, binary: binary, prepare: func(h home) (program, error) {
 		file := filepath.Join(h.dir, "bitcoin.conf")
 		text := coreConfig(h.config, append(corePeers(h.peerPort), fmt.Sprintf("rpcport=%d", h.port))...)
 		if h.config.ZMQ != "" {

@@ -431,3 +431,15 @@ func ExampleNode_Require() {
 		}
 	}
 }
+
+// Nodes that can pay at once, started before a test asks for one.
+func ExampleNewWarm() {
+	warm := bitcoind.NewWarm(1, bitcoind.WithBlocks(120)) // usually in TestMain
+	defer warm.Close()
+	_ = func(t *testing.T) {
+		node := warm.Start(t)
+		if _, err := node.Fund(t.Context(), node.MinerScript(), 1e8); err != nil {
+			t.Fatal(err)
+		}
+	}
+}

@@ -34,8 +34,8 @@ var (
 type Miner struct {
 	client *Client
 	key    *btcec.PrivateKey
-	script []byte // P2TR, key path, of that key
-	seed   [32]byte
+	script []byte   // P2TR, key path, of that key
+	nonce  [32]byte // makes its coinbases different from those of any other
 
 	mu    sync.Mutex
 	mined uint64 // blocks built, for the extra nonce
@@ -45,8 +45,7 @@ type Miner struct {
 }
 
 // NewMiner makes a miner for a node that something else runs. The same seed
-// always gives the same key; with none the key is random. Two miners with one
-// seed on one chain can build the same coinbase twice; give each its own.
+// always gives the same key; with none the key is random.
 func NewMiner(client *Client, seed []byte) (*Miner, error) {
 	if client.Network().Net != chaincfg.RegressionNetParams.Net {
 		return nil, fmt.Errorf("bitcoind: miner on %s: %w", client.Network().Name, ErrNotRegtest)
@@ -55,8 +54,10 @@ func NewMiner(client *Client, seed []byte) (*Miner, error) {
 		seed = make([]byte, 32)
 		rand.Read(seed) // never fails
 	}
-	m := &Miner{client: client, seed: sha256.Sum256(seed)}
-	m.key, _ = btcec.PrivKeyFromBytes(m.seed[:])
+	m := &Miner{client: client}
+	rand.Read(m.nonce[:])
+	hash := sha256.Sum256(seed)
+	m.key, _ = btcec.PrivKeyFromBytes(hash[:])
 	var err error
 	if m.script, err = keyPathScript(m.key); err != nil {
 		return nil, fmt.Errorf("bitcoind: miner: %w", err)
@@ -145,9 +146,9 @@ func (m *Miner) plan(parent Block, header *wire.BlockHeader, medianTime time.Tim
 	}
 }
 
-// extraNonce is different for each block of this miner and for each seed.
+// extraNonce is different for each block and each miner.
 func (m *Miner) extraNonce() []byte {
-	hash := sha256.Sum256(binary.BigEndian.AppendUint64(m.seed[:], m.mined))
+	hash := sha256.Sum256(binary.BigEndian.AppendUint64(m.nonce[:], m.mined))
 	return hash[:8]
 }
 

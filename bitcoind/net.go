@@ -5,7 +5,6 @@ import (
 	"errors"
 	"fmt"
 	"slices"
-	"strconv"
 	"strings"
 	"testing"
 
@@ -53,21 +52,18 @@ func OpenNet(ctx context.Context, n int, options ...Option) (*Net, error) {
 	if err == nil {
 		err = net.connect(ctx)
 	}
+	if err == nil {
+		err = net.WaitSync(ctx)
+	}
 	if err != nil {
 		return nil, errors.Join(err, net.Close())
 	}
 	return net, nil
 }
 
-// member is a node of a net: it listens, and its miner's key is its own.
-func member(i int) Option {
-	return func(s *settings) {
-		s.peers = true
-		if s.minerSeed != nil {
-			s.minerSeed = append(slices.Clone(s.minerSeed), strconv.Itoa(i)...)
-		}
-	}
-}
+// member is a node of a net: it listens, and its miner's key is its own. What
+// WithBlocks mines belongs to the first.
+func member(i int) Option { return func(s *settings) { s.peers, s.member = true, i } }
 
 // Close closes every node.
 func (n *Net) Close() error {

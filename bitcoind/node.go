@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"slices"
 	"sync"
 	"syscall"
 	"testing"
@@ -14,8 +15,7 @@ import (
 )
 
 const (
-	startTimeout = time.Minute      // when the context sets no earlier end
-	stopTimeout  = 15 * time.Second // before a stopping node is killed
+	startTimeout = time.Minute // when the context sets no earlier end
 	readyPoll    = 5 * time.Millisecond
 	minVersion   = 280000 // of bitcoind, as getnetworkinfo counts
 )
@@ -125,12 +125,22 @@ func (e *portTakenError) Error() string { return e.err.Error() }
 func (e *portTakenError) Unwrap() error { return e.err }
 
 func openOnce(ctx context.Context, s *settings, r recipe) (*Node, error) {
+	var chain *premined
+	if s.blocks > 1 && r.binary != "" {
+		var err error
+		if chain, err = premine(ctx, s, r, s.blocks-1); err != nil {
+			s.logf("bitcoind: no chain to copy (%v); this node mines its own", err)
+		}
+	}
 	home, err := newHome(s, r)
 	if err != nil {
 		return nil, err
 	}
 	node := &Node{home: home}
-	if err := node.boot(ctx, s, r); err != nil {
+	if err := node.boot(ctx, s, r, chain); err != nil {
+		if chain != nil {
+			err = fmt.Errorf("%w\n(it begins with a copy of %s; remove that if it is damaged)", err, chain.dir)
+		}
 		return nil, errors.Join(err, node.abandon())
 	}
 	return node, nil
@@ -162,7 +172,7 @@ func newHome(s *settings, r recipe) (h home, err error) {
 		}
 		h.config.ZMQ = fmt.Sprintf("tcp://127.0.0.1:%d", h.zmqPort)
 	}
-	if h.dir, err = os.MkdirTemp("", "bitcoind-"); err != nil {
+	if h.dir, err = os.MkdirTemp(tempDir(), "bitcoind-"); err != nil {
 		return h, err
 	}
 	if h.guard, err = newGuard(h.dir); err != nil {
@@ -181,12 +191,15 @@ func (h home) close() error {
 }
 
 // boot starts the program and waits until the node is of use.
-func (n *Node) boot(ctx context.Context, s *settings, r recipe) (err error) {
-	program, err := r.prepare(n.home)
-	if err != nil {
+func (n *Node) boot(ctx context.Context, s *settings, r recipe, chain *premined) (err error) {
+	if chain != nil {
+		if err := chain.unpack(n.home.dir); err != nil {
+			return err
+		}
+	}
+	if n.program, err = r.prepare(n.home); err != nil {
 		return err
 	}
-	n.program = program
 	if err := n.program.start(); err != nil {
 		return err
 	}
@@ -194,14 +207,35 @@ func (n *Node) boot(ctx context.Context, s *settings, r recipe) (err error) {
 	if err := n.awaitReady(ctx, n.connect); err != nil {
 		return err
 	}
-	if err := n.requireVersion(ctx); err != nil {
-		return err
-	}
-	if n.Miner, err = NewMiner(n.Client, s.minerSeed); err != nil {
-		return err
+	if n.versionNumber < minVersion && !n.btcd {
+		return fmt.Errorf("%s: older than version 28: %w", n.Version(), ErrUnsupported)
 	}
 	n.info = Info{Kind: r.kind, Version: n.Version(), Source: r.source}
-	return nil
+	return n.equip(ctx, s, chain)
+}
+
+// equip makes the miner and the blocks that the node is to begin with. The last
+// is mined now, which tells the node that it is not far behind.
+func (n *Node) equip(ctx context.Context, s *settings, chain *premined) (err error) {
+	seed := s.minerSeed
+	switch {
+	case s.member > 0 && seed != nil:
+		seed = fmt.Appendf(slices.Clone(seed), " %d", s.member)
+	case s.member == 0 && chain != nil:
+		seed = chain.Seed
+	}
+	if n.Miner, err = NewMiner(n.Client, seed); err != nil || s.member > 0 {
+		return err
+	}
+	missing := s.blocks
+	if chain != nil {
+		missing = 1
+		if err := n.adopt(chain); err != nil {
+			return err
+		}
+	}
+	_, err = n.Mine(ctx, missing)
+	return err
 }
 
 // abandon removes what a failed boot left.
@@ -233,23 +267,6 @@ func (n *Node) awaitReady(ctx context.Context, ask func(context.Context) error) 
 			return fmt.Errorf("%w before the node answered (%v); its log ends:\n%s", ctx.Err(), err, n.LogTail(20))
 		}
 	}
-}
-
-// requireVersion refuses a bitcoind that the package was not made for.
-func (n *Node) requireVersion(ctx context.Context) error {
-	if n.btcd {
-		return nil
-	}
-	var r struct {
-		Version int `json:"version"`
-	}
-	if err := n.Call(ctx, "getnetworkinfo", &r); err != nil {
-		return err
-	}
-	if r.Version < minVersion {
-		return fmt.Errorf("%s: older than version 28: %w", n.Version(), ErrUnsupported)
-	}
-	return nil
 }
 
 // Info says what the node is and how it was found.
@@ -354,8 +371,7 @@ func (n *Node) Restart(ctx context.Context) error {
 	return nil
 }
 
-// Close stops the node, or kills it when it does not stop in 15 seconds, and
-// removes its directory. A second Close does nothing.
+// Close kills the node and removes its directory. A second Close does nothing.
 func (n *Node) Close() error {
 	n.mu.Lock()
 	defer n.mu.Unlock()
@@ -367,12 +383,7 @@ func (n *Node) Close() error {
 		n.http.CloseIdleConnections()
 		return nil
 	}
-	ctx, cancel := context.WithTimeout(context.Background(), stopTimeout)
-	defer cancel()
-	err := n.stop(ctx)
-	if err != nil {
-		err = errors.Join(err, n.kill())
-	}
+	err := n.kill() // nothing that it would still write is kept
 	n.http.CloseIdleConnections()
 	return errors.Join(err, n.program.close(), n.home.close())
 }

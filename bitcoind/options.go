@@ -14,6 +14,8 @@ type settings struct {
 	external    *Config
 	destruction bool
 	minerSeed   []byte
+	blocks      int  // the chain begins with
+	member      int  // of a net: the first is zero
 	peers       bool // listen to other nodes
 	zmq         bool
 	poll        time.Duration
@@ -38,6 +40,12 @@ func WithBtcd() Option { return func(s *settings) { s.btcd = true } }
 func WithArgs(args ...string) Option {
 	return func(s *settings) { s.args = append(s.args, args...) }
 }
+
+// WithBlocks starts the node with a chain of n blocks, so that its miner can pay
+// at once: from 101 blocks on the first coinbase is mature, from 120 on twenty
+// are. For a local bitcoind all but the last are mined only once on a machine
+// and copied from then on; other nodes mine them at every start.
+func WithBlocks(n int) Option { return func(s *settings) { s.blocks = n } }
 
 // WithZMQ lets a local bitcoind announce its changes, so that followers need not
 // wait for their next look. Other kinds of node are followed by looking alone.

@@ -28,6 +28,7 @@ type recipe struct {
 	kind    string
 	source  string
 	host    string // where its port is reached; empty for the loopback
+	binary  string // of a local bitcoind
 	prepare func(home) (program, error)
 }
 
