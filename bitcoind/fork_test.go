@@ -115,7 +115,7 @@ func TestReorgTable(t *testing.T) {
 }
 
 func TestReorgOfEachKind(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		coin := fundKey(t, node, 100_000)
 		_, err := node.MineUntilConfirmed(ctx, coin.coin.Hash, 1)
@@ -140,7 +140,7 @@ func TestReorgOfEachKind(t *testing.T) {
 }
 
 func TestForkIsReleasedOnDemand(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		_, err := node.Mine(ctx, 5)
 		must(t, err)

@@ -4,9 +4,11 @@ import (
 	"context"
 	"encoding/hex"
 	"fmt"
+	"maps"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"slices"
 	"testing"
 
 	"github.com/btcsuite/btcd/btcec/v2"
@@ -53,8 +55,17 @@ func local() []Option {
 
 // onEachKind tells one story on a node of each kind, in parallel.
 func onEachKind(t *testing.T, story func(t *testing.T, node *Node)) {
+	onKinds(t, slices.Collect(maps.Keys(kinds)), story)
+}
+
+// onEachProgram leaves out the container, where only the program matters.
+func onEachProgram(t *testing.T, story func(t *testing.T, node *Node)) {
+	onKinds(t, []string{"bitcoind", "btcd"}, story)
+}
+
+func onKinds(t *testing.T, names []string, story func(t *testing.T, node *Node)) {
 	t.Parallel()
-	for kind := range kinds {
+	for _, kind := range names {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
 			story(t, startKind(t, kind))

@@ -58,7 +58,7 @@ func TestAcceptanceIsTyped(t *testing.T) {
 }
 
 func TestSubmitPackage(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		w := newWallet(t, node, 2, 1_000_000)
 		parent, child, err := w.BuildPackage(Payment{FeeRate: 3000})
@@ -142,7 +142,7 @@ func TestFillMempoolRaisesTheFloor(t *testing.T) {
 }
 
 func TestFillMempoolNeedsALowLimit(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		if err := node.FillMempool(t.Context(), 10_000); !errors.Is(err, ErrUnsupported) {
 			t.Errorf("%v, want ErrUnsupported", err)
 		}

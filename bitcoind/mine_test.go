@@ -33,7 +33,7 @@ func idsOf(block *wire.MsgBlock) []chainhash.Hash {
 }
 
 func TestMineOptionsDecideTheContents(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		first := fundKey(t, node, 100_000)
 		other := fundKey(t, node, 100_000)
@@ -71,7 +71,7 @@ func TestMineOptionsDecideTheContents(t *testing.T) {
 }
 
 func TestMineOptionsDecideTheCoinbaseAndTheTime(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		script := someScript(t)
 		if got := mineOne(t, node, MineTo(script)).Transactions[0].TxOut[0].PkScript; !bytes.Equal(got, script) {
@@ -129,7 +129,7 @@ func TestFundAddress(t *testing.T) {
 }
 
 func TestMineUntilConfirmed(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		coin, err := node.Fund(ctx, someScript(t), 50_000)
 		must(t, err)

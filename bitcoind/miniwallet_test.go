@@ -30,7 +30,7 @@ func feeOf(t *testing.T, node *Node, tx *wire.MsgTx) int64 {
 }
 
 func TestMiniWalletPays(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		w := newWallet(t, node, 3, 1_000_000)
 		script := someScript(t)
@@ -101,7 +101,7 @@ func TestMiniWalletReplacesAndRefuses(t *testing.T) {
 }
 
 func TestMiniWalletChain(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		w := newWallet(t, node, 1, 1_000_000)
 		txs, err := w.BuildChain(20, Payment{FeeRate: 2000})
 		must(t, err)

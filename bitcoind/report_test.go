@@ -11,7 +11,7 @@ import (
 )
 
 func TestReportTellsWhatATestNeeds(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		coin, err := node.Fund(ctx, someScript(t), 50_000)
 		must(t, err)

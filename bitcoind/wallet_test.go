@@ -12,7 +12,7 @@ import (
 )
 
 func TestNamedWallets(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		alice, err := node.Wallet(ctx, "alice & co")
 		if node.Info().Kind == "btcd" {
