@@ -11,41 +11,59 @@ import (
 	"github.com/btcsuite/btcd/wire"
 )
 
+// reorgIDs are transactions by the letters of TestReorgTable.
+type reorgIDs map[string]chainhash.Hash
+
+// names returns the letters of transactions in order, and a stranger in full.
+func (id reorgIDs) names(txids []chainhash.Hash) string {
+	var found []string
+	for name, txid := range id {
+		if slices.Contains(txids, txid) {
+			found = append(found, name)
+		}
+	}
+	slices.Sort(found)
+	if len(found) != len(txids) {
+		found = append(found, fmt.Sprint(txids))
+	}
+	return strings.Join(found, " ")
+}
+
+var reorgCases = []struct {
+	name    string
+	options func(reorgIDs, *wire.MsgTx) []ReorgOption
+
+	reconfirmed, returned, evicted string
+	err                            error
+}{
+	{name: "an empty chain", returned: "A B C"},
+	{name: "all kept", reconfirmed: "A B C", options: func(reorgIDs, *wire.MsgTx) []ReorgOption { return []ReorgOption{ReorgKeepAll()} }},
+	{name: "one kept", reconfirmed: "C", returned: "A B", options: func(id reorgIDs, _ *wire.MsgTx) []ReorgOption { return []ReorgOption{ReorgKeep(id["C"])} }},
+	{name: "a child kept with its parent", reconfirmed: "A B", returned: "C", options: func(id reorgIDs, _ *wire.MsgTx) []ReorgOption {
+		return []ReorgOption{ReorgKeep(id["B"]), ReorgLonger(3)}
+	}},
+	{name: "a parent dropped with its child", reconfirmed: "C", returned: "A B", options: func(id reorgIDs, _ *wire.MsgTx) []ReorgOption {
+		return []ReorgOption{ReorgKeepAll(), ReorgDrop(id["A"])}
+	}},
+	{name: "a double spend", reconfirmed: "C", evicted: "A B", options: func(id reorgIDs, d *wire.MsgTx) []ReorgOption {
+		return []ReorgOption{ReorgKeepAll(), ReorgReplace(id["A"], d)}
+	}},
+	{name: "keep what is dropped", err: ErrCannotKeep, options: func(id reorgIDs, _ *wire.MsgTx) []ReorgOption {
+		return []ReorgOption{ReorgKeep(id["A"]), ReorgDrop(id["A"])}
+	}},
+	{name: "keep a child of what is dropped", err: ErrCannotKeep, options: func(id reorgIDs, _ *wire.MsgTx) []ReorgOption {
+		return []ReorgOption{ReorgKeep(id["B"]), ReorgDrop(id["A"])}
+	}},
+	{name: "keep what is not there", err: ErrCannotKeep, options: func(id reorgIDs, _ *wire.MsgTx) []ReorgOption {
+		return []ReorgOption{ReorgKeep(id["M"])}
+	}},
+}
+
 // TestReorgTable sends A and its child B in one block, C in the next, leaves M
 // in the mempool, and replaces both blocks. D is a double spend of A.
 func TestReorgTable(t *testing.T) {
-	type ids = map[string]chainhash.Hash
-	tests := []struct {
-		name    string
-		options func(ids, *wire.MsgTx) []ReorgOption
-
-		reconfirmed, returned, evicted string
-		err                            error
-	}{
-		{name: "an empty chain", returned: "A B C"},
-		{name: "all kept", reconfirmed: "A B C", options: func(ids, *wire.MsgTx) []ReorgOption { return []ReorgOption{ReorgKeepAll()} }},
-		{name: "one kept", reconfirmed: "C", returned: "A B", options: func(id ids, _ *wire.MsgTx) []ReorgOption { return []ReorgOption{ReorgKeep(id["C"])} }},
-		{name: "a child kept with its parent", reconfirmed: "A B", returned: "C", options: func(id ids, _ *wire.MsgTx) []ReorgOption {
-			return []ReorgOption{ReorgKeep(id["B"]), ReorgLonger(3)}
-		}},
-		{name: "a parent dropped with its child", reconfirmed: "C", returned: "A B", options: func(id ids, _ *wire.MsgTx) []ReorgOption {
-			return []ReorgOption{ReorgKeepAll(), ReorgDrop(id["A"])}
-		}},
-		{name: "a double spend", reconfirmed: "C", evicted: "A B", options: func(id ids, d *wire.MsgTx) []ReorgOption {
-			return []ReorgOption{ReorgKeepAll(), ReorgReplace(id["A"], d)}
-		}},
-		{name: "keep what is dropped", err: ErrCannotKeep, options: func(id ids, _ *wire.MsgTx) []ReorgOption {
-			return []ReorgOption{ReorgKeep(id["A"]), ReorgDrop(id["A"])}
-		}},
-		{name: "keep a child of what is dropped", err: ErrCannotKeep, options: func(id ids, _ *wire.MsgTx) []ReorgOption {
-			return []ReorgOption{ReorgKeep(id["B"]), ReorgDrop(id["A"])}
-		}},
-		{name: "keep what is not there", err: ErrCannotKeep, options: func(id ids, _ *wire.MsgTx) []ReorgOption {
-			return []ReorgOption{ReorgKeep(id["M"])}
-		}},
-	}
 	node := Start(t, local()...)
-	for _, test := range tests {
+	for _, test := range reorgCases {
 		t.Run(test.name, func(t *testing.T) {
 			ctx := t.Context()
 			first, second, third := fundKey(t, node, 100_000), fundKey(t, node, 100_000), fundKey(t, node, 100_000)
@@ -56,7 +74,7 @@ func TestReorgTable(t *testing.T) {
 			a := first.spend(t, first.script, 1000)
 			b := spendable{key: first.key, script: first.script, amount: 99_000, coin: wire.OutPoint{Hash: a.TxHash()}}.spend(t, someScript(t), 1000)
 			c, d, m := second.spend(t, someScript(t), 1000), first.spend(t, someScript(t), 3000), third.spend(t, someScript(t), 1000)
-			id := ids{"A": a.TxHash(), "B": b.TxHash(), "C": c.TxHash(), "M": m.TxHash()}
+			id := reorgIDs{"A": a.TxHash(), "B": b.TxHash(), "C": c.TxHash(), "M": m.TxHash()}
 			_, err = node.Mine(ctx, 1, MineTxs(a, b))
 			must(t, err)
 			_, err = node.Mine(ctx, 1, MineTxs(c))
@@ -83,23 +101,10 @@ func TestReorgTable(t *testing.T) {
 				len(result.Connected) < 3 || result.Connected[len(result.Connected)-1] != tip {
 				t.Errorf("from %v to %v over %v: %+v", before, tip, fork, result)
 			}
-			names := func(txids []chainhash.Hash) string {
-				var found []string
-				for name, txid := range id {
-					if slices.Contains(txids, txid) {
-						found = append(found, name)
-					}
-				}
-				slices.Sort(found)
-				if len(found) != len(txids) {
-					found = append(found, fmt.Sprint(txids))
-				}
-				return strings.Join(found, " ")
-			}
 			for what, pair := range map[string][2]string{
-				"reconfirmed": {names(result.Reconfirmed), test.reconfirmed},
-				"returned":    {names(result.Returned), test.returned},
-				"evicted":     {names(result.Evicted), test.evicted},
+				"reconfirmed": {id.names(result.Reconfirmed), test.reconfirmed},
+				"returned":    {id.names(result.Returned), test.returned},
+				"evicted":     {id.names(result.Evicted), test.evicted},
 			} {
 				if pair[0] != pair[1] {
 					t.Errorf("%s %q, want %q", what, pair[0], pair[1])
