@@ -186,52 +186,62 @@ func TestExplicitChoiceIsTheOnlyOne(t *testing.T) {
 	}
 }
 
-// TestNothingIsLeftBehind kills a process that holds a node, as the machine or a
-// test's timeout would, and looks for what remains.
+// TestNothingIsLeftBehind kills a process that holds a node, as the machine would,
+// or lets it panic, as a test's timeout does, and looks for what remains.
 func TestNothingIsLeftBehind(t *testing.T) {
 	t.Parallel()
-	for kind := range kinds {
-		t.Run(kind, func(t *testing.T) {
-			t.Parallel()
-			needDocker(t, kind)
-			child := exec.Command(os.Args[0])
-			child.Env = append(os.Environ(), childVariable+"="+kind)
-			child.Stderr = os.Stderr
-			output, err := child.StdoutPipe()
-			must(t, err)
-			must(t, child.Start())
-			line, err := bufio.NewReader(output).ReadString('\n')
-			must(t, child.Process.Kill())
-			child.Wait()
-			must(t, err)
-			var dir, container string
-			var pid, port int
-			_, err = fmt.Sscanf(line, "%s %d %d %s", &dir, &pid, &port, &container)
-			must(t, err)
-			remains := func() string {
-				switch {
-				case !portFree(port):
-					return "its port"
-				case pid != 0 && runs(pid):
-					return "its process"
-				case exists(dir):
-					return "its directory"
-				case container != "-" && containerExists(t, container):
-					return "its container"
-				}
-				return ""
-			}
-			for deadline := time.Now().Add(20 * time.Second); remains() != ""; time.Sleep(10 * time.Millisecond) {
-				if time.Now().After(deadline) {
-					t.Fatalf("%s is left behind: %s", remains(), line)
-				}
-			}
-		})
+	for name := range kinds {
+		t.Run(name, func(t *testing.T) { nothingIsLeftBehind(t, name, name) })
+	}
+	t.Run("after a panic", func(t *testing.T) { nothingIsLeftBehind(t, "bitcoind", "bitcoind panic") })
+}
+
+func nothingIsLeftBehind(t *testing.T, kind, orders string) {
+	t.Parallel()
+	needDocker(t, kind)
+	child := exec.Command(os.Args[0])
+	child.Env = append(os.Environ(), childVariable+"="+orders)
+	panics := strings.HasSuffix(orders, "panic")
+	if !panics { // whose text would look like this test's own
+		child.Stderr = os.Stderr
+	}
+	output, err := child.StdoutPipe()
+	must(t, err)
+	must(t, child.Start())
+	line, err := bufio.NewReader(output).ReadString('\n')
+	if !panics {
+		must(t, child.Process.Kill())
+	}
+	child.Wait()
+	must(t, err)
+	var dir, container string
+	var pid, port int
+	_, err = fmt.Sscanf(line, "%s %d %d %s", &dir, &pid, &port, &container)
+	must(t, err)
+	remains := func() string {
+		switch {
+		case !portFree(port):
+			return "its port"
+		case pid != 0 && runs(pid):
+			return "its process"
+		case exists(dir):
+			return "its directory"
+		case container != "-" && containerExists(t, container):
+			return "its container"
+		}
+		return ""
+	}
+	for deadline := time.Now().Add(20 * time.Second); remains() != ""; time.Sleep(10 * time.Millisecond) {
+		if time.Now().After(deadline) {
+			t.Fatalf("%s is left behind: %s", remains(), line)
+		}
 	}
 }
 
-// holdNode starts a node, tells what there is to look for, and waits to be killed.
-func holdNode(kind string) error {
+// holdNode starts a node, tells what there is to look for, and waits to be killed
+// or panics.
+func holdNode(orders string) error {
+	kind, end, _ := strings.Cut(orders, " ")
 	node, err := Open(context.Background(), kinds[kind]...)
 	if err != nil {
 		return err
@@ -244,6 +254,9 @@ func holdNode(kind string) error {
 		container = p.containerID()
 	}
 	fmt.Println(node.home.dir, pid, node.home.port, container)
+	if end == "panic" {
+		panic("as ordered")
+	}
 	select {}
 }
 
