@@ -96,8 +96,10 @@
 // What no library can prevent is that a whole machine is copied while it runs: two
 // clones hold the same nonces, and who talks to both may have each sign in another
 // session. ResponderOptions.Lifetime narrows this: it is measured by the wall clock, so
-// a snapshot resumed later than that signs nothing with the nonces in it. Do not resume
-// a signer's machine from a snapshot with memory; start it anew. The time and a counter
-// are mixed into each nonce for the case that clones share the state of their random
-// source.
+// a snapshot resumed later than that signs nothing with the nonces in it, once its clock
+// was set after the resume. Do not resume a signer's machine from a snapshot with memory;
+// start it anew. The time and a counter are mixed into each nonce for the case that
+// clones share the state of their random source. Clones that agree in that state and in
+// the time give the same nonces, and three answers of theirs in different sessions give
+// the share away: no scheme whose nonces leave before the session is known can prevent it.
 package roast
