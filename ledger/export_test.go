@@ -8,8 +8,9 @@ import "fmt"
 func (s *State) Fingerprint() string {
 	books := *s
 	books.postings = nil // scratch space, not part of the books
-	books.verifier = nil // neither is this
-	books.open = nil     // a pointer: written out below
+	books.verifier = nil // neither are these
+	books.sums = nil
+	books.open = nil // a pointer: written out below
 	var open OpenCut
 	if s.open != nil {
 		open = *s.open
@@ -18,7 +19,12 @@ func (s *State) Fingerprint() string {
 }
 
 // SumRoot folds the leaves of a sum tree, as Seal does at a cut.
-func SumRoot(leaves []SumNode) SumNode { return sumRoot(leaves) }
+func SumRoot(leaves []SumNode) SumNode {
+	if len(leaves) == 0 {
+		return SumNode{}
+	}
+	return new(sumTree).root(len(leaves), func(i int) SumNode { return leaves[i] })
+}
 
 // BankOf returns books with n accounts that hold something each.
 func BankOf(n int) *State {
@@ -27,6 +33,13 @@ func BankOf(n int) *State {
 		s.accounts[i].balance = Amount(i)
 	}
 	return s
+}
+
+// Touch says that n accounts have changed since the last cut.
+func (s *State) Touch(n int) {
+	for i := range n {
+		s.sums.touch(uint32(i * len(s.accounts) / n))
+	}
 }
 
 // ComputeBooks is what Seal does at a cut.

@@ -39,6 +39,7 @@ type State struct {
 
 	postings []Posting        // of the entry applied last; reused
 	verifier *bip340.Verifier // of Append, made when it is needed
+	sums     *sumTree         // of books, made at the first cut
 }
 
 type account struct {
@@ -246,6 +247,8 @@ func (s *State) post(debit, credit AccountID, amount Amount) {
 	}
 	s.accounts[debit.Index()].balance -= amount
 	s.accounts[credit.Index()].balance += amount
+	s.sums.touch(debit.Index())
+	s.sums.touch(credit.Index())
 	s.postings = append(s.postings, Posting{Debit: debit, Credit: credit, Amount: amount})
 }
 
@@ -293,15 +296,17 @@ func (s *State) continues(h *Header) error {
 
 // books computes the commitment that a settlement anchors.
 func (s *State) books() Books {
-	leaves := make([]SumNode, len(s.accounts))
-	for i := range s.accounts {
+	if s.sums == nil {
+		s.sums = &sumTree{}
+	}
+	root := s.sums.root(len(s.accounts), func(i int) SumNode {
 		owed := s.accounts[i].balance
 		if AccountID(i) == Vault {
 			owed = 0
 		}
-		leaves[i] = SumLeaf(AccountID(i), owed)
-	}
-	return Books{Header: s.head, Accounts: uint32(len(leaves)), Root: sumRoot(leaves)}
+		return SumLeaf(AccountID(i), owed)
+	})
+	return Books{Header: s.head, Accounts: uint32(len(s.accounts)), Root: root}
 }
 
 // CheckInvariants verifies what must hold after every entry: all accounts add
