@@ -73,10 +73,21 @@ func (v *Vaults) Output(generation uint32, branch ledger.Branch, index uint32) (
 	return vault.Output(taproot.Branch(branch), index)
 }
 
-// Check verifies a new key against the one before: its signature, its policy's
+// Check verifies the next key against the one before: its signature, its policy's
 // canonical form, network and scheme. Error: *RekeyError.
 func (v *Vaults) Check(e *ledger.Rekey) error {
-	_, err := v.next(e)
+	_, err := v.next(v.All(), e)
+	return err
+}
+
+// CheckUnsigned is Check for those who are asked to sign the next key: all but the
+// signature. Error: *RekeyError.
+func (v *Vaults) CheckUnsigned(e *ledger.Rekey) error {
+	list := v.All()
+	if err := follows(list, e); err != nil {
+		return err
+	}
+	_, err := newVault(list, e)
 	return err
 }
 
@@ -87,35 +98,51 @@ func (v *Vaults) Follow(books *ledger.State) error { return v.Extend(books.Rekey
 // Extend adds those of these keys that are new; the first is generation 1. Error:
 // *RekeyError, and the keys before it are added.
 func (v *Vaults) Extend(rekeys []ledger.Rekey) error {
-	for n := len(v.All()) - 1; n < len(rekeys); n++ {
-		vault, err := v.next(&rekeys[n])
+	for list := v.All(); len(list) <= len(rekeys); {
+		vault, err := v.next(list, &rekeys[len(list)-1])
 		if err != nil {
 			return err
 		}
+		list = append(list, vault) // a copy: All leaves no room
 		v.mu.Lock()
-		if len(v.list) == n+1 { // nobody else was faster
-			v.list = append(v.list, vault)
+		if len(v.list) < len(list) { // nobody else was faster
+			v.list = list
 		}
 		v.mu.Unlock()
 	}
 	return nil
 }
 
-func (v *Vaults) next(e *ledger.Rekey) (*taproot.Vault, error) {
+// next is the vault that a key leads to from those before.
+func (v *Vaults) next(list []*taproot.Vault, e *ledger.Rekey) (*taproot.Vault, error) {
+	if err := follows(list, e); err != nil {
+		return nil, err
+	}
+	old := list[len(list)-1].Policy()
+	if !ledger.Key(old.GroupKey.XOnly()).Verify(e.Digest(v.bank), e.Signature) {
+		return nil, &RekeyError{Generation: e.Generation, Reason: "it is not signed by the key before"}
+	}
+	return newVault(list, e)
+}
+
+// follows checks the place of a key. Guardians may have signed two for one place, of
+// which the books took one: the other must not come after it.
+func follows(list []*taproot.Vault, e *ledger.Rekey) error {
+	switch {
+	case e.Generation == 0:
+		return &RekeyError{Generation: e.Generation, Reason: "it is the founding's"}
+	case uint64(e.Generation) != uint64(len(list)):
+		return &RekeyError{Generation: e.Generation, Reason: fmt.Sprintf("it does not follow generation %d", len(list)-1)}
+	}
+	return nil
+}
+
+// newVault checks all of a key but its place and its signature.
+func newVault(list []*taproot.Vault, e *ledger.Rekey) (*taproot.Vault, error) {
 	bad := func(reason string, err error) error {
 		return &RekeyError{Generation: e.Generation, Reason: reason, Err: err}
 	}
-	if e.Generation == 0 {
-		return nil, bad("it is the founding's", nil)
-	}
-	before, err := v.Of(e.Generation - 1)
-	if err != nil {
-		return nil, bad("it does not follow", err)
-	}
-	old := before.Policy()
-	if !ledger.Key(old.GroupKey.XOnly()).Verify(e.Digest(v.bank), e.Signature) {
-		return nil, bad("it is not signed by the key before", nil)
-	}
+	old := list[len(list)-1].Policy()
 	policy, err := taproot.ParsePolicy(e.Policy)
 	if err != nil {
 		return nil, bad("its policy cannot be used", err)
@@ -129,7 +156,7 @@ func (v *Vaults) next(e *ledger.Rekey) (*taproot.Vault, error) {
 	case policy.Scheme != taproot.FROST:
 		return nil, bad(fmt.Sprintf("its scheme is %s, settlements are signed with FROST", policy.Scheme), nil)
 	}
-	for generation, vault := range v.All() {
+	for generation, vault := range list {
 		// Who holds shares of that key would hold the vault again.
 		if vault.Policy().GroupKey.XOnly() == policy.GroupKey.XOnly() {
 			return nil, bad(fmt.Sprintf("it is the key of generation %d again", generation), nil)

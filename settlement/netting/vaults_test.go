@@ -3,8 +3,10 @@ package netting_test
 import (
 	"bytes"
 	"errors"
+	"math/rand/v2"
 	"slices"
 	"strings"
+	"sync"
 	"testing"
 
 	"github.com/btcsuite/btcd/wire"
@@ -13,6 +15,7 @@ import (
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/settlement/netting"
 	"github.com/daobank/daobank/taproot"
+	"github.com/daobank/daobank/taproot/frost"
 )
 
 // Each row spoils a good change of the vault's key and says why it is none.
@@ -61,6 +64,83 @@ func TestVaultsRefuseAKey(t *testing.T) {
 				t.Error("a key that was refused is there")
 			}
 		})
+	}
+}
+
+// Guardians who sign two keys for one generation, because the first was taken back,
+// have not signed a chain of both: neither comes after the other.
+func TestVaultsRefuseTwoKeysOfOneGeneration(t *testing.T) {
+	b, _, _ := newBank(t, 10_000)
+	kept, _, _ := b.NextKey(2, 4)
+	back, _, _ := b.NextKey(2, 4)
+	policy, err := taproot.ParsePolicy(back.Policy)
+	if err != nil {
+		t.Fatal(err)
+	}
+	policy.GroupKey, policy.Recovery.Delay = otherKey(t), 7
+	if back.Policy, err = netting.EncodePolicy(policy); err != nil {
+		t.Fatal(err)
+	}
+	b.SignRekey(back)
+	for _, e := range []*ledger.Rekey{kept, back} {
+		if err := b.Vaults.Check(e); err != nil {
+			t.Fatalf("alone it is refused: %v", err)
+		}
+	}
+	for _, tt := range []struct {
+		name   string
+		rekeys []ledger.Rekey
+		want   int // vaults
+		ok     bool
+	}{
+		{"the first", []ledger.Rekey{*kept}, 2, true},
+		{"the other", []ledger.Rekey{*back}, 2, true},
+		{"both", []ledger.Rekey{*kept, *back}, 2, false},
+		{"both, the other way", []ledger.Rekey{*back, *kept}, 2, false},
+		{"one twice", []ledger.Rekey{*kept, *kept}, 2, false},
+	} {
+		vaults := netting.NewVaults(b.Charter.ID(), b.Vault)
+		err := vaults.Extend(tt.rekeys)
+		refused := (*netting.RekeyError)(nil)
+		if (err == nil) != tt.ok || !tt.ok && (!errors.As(err, &refused) || refused.Generation != 1) || len(vaults.All()) != tt.want {
+			t.Errorf("%s: %d vaults, %v", tt.name, len(vaults.All()), err)
+		}
+	}
+	if err := b.Vaults.Extend([]ledger.Rekey{*kept}); err != nil {
+		t.Fatal(err)
+	}
+	if err := b.Vaults.Check(back); err == nil {
+		t.Error("a second key of generation 1 is good beside the first")
+	}
+}
+
+// otherKey is the key of a group that is in no test.
+func otherKey(t *testing.T) frost.PublicKey {
+	t.Helper()
+	group, _, err := frost.TrustedDealer(2, 4, rand.NewChaCha8([32]byte{99}))
+	if err != nil {
+		t.Fatal(err)
+	}
+	return group.Key()
+}
+
+// Vaults are extended by many at once: each key is there once.
+func TestVaultsGrowAtOnce(t *testing.T) {
+	b, _, _ := newBank(t, 10_000)
+	b.Rekey(2, 4)
+	b.Rekey(3, 5)
+	vaults := netting.NewVaults(b.Charter.ID(), b.Vault)
+	var all sync.WaitGroup
+	for range 8 {
+		all.Go(func() {
+			if err := vaults.Follow(b.Books); err != nil {
+				t.Error(err)
+			}
+		})
+	}
+	all.Wait()
+	if newest, generation := vaults.Newest(); generation != 2 || newest.Policy().Threshold != 3 {
+		t.Errorf("the newest is generation %d, %+v", generation, newest.Policy())
 	}
 }
 
