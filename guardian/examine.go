@@ -34,7 +34,7 @@ func (g *Guardian) examine(ctx context.Context, p Proposal) (*round, error) {
 		return nil, err
 	}
 	if p.Succession != nil {
-		return g.examineSuccession(p.Succession)
+		return g.examineSuccession(p)
 	}
 	r, err := g.examineSettlement(p)
 	if err != nil {

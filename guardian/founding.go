@@ -5,6 +5,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"io"
 
 	"github.com/btcsuite/btcd/chaincfg/chainhash"
 
@@ -126,7 +127,7 @@ func ParseFounding(raw []byte) (*Founding, error) {
 	if err := d.Decode(f); err != nil {
 		return nil, fmt.Errorf("founding: %w", err)
 	}
-	if d.More() {
+	if _, err := d.Token(); !errors.Is(err, io.EOF) {
 		return nil, errors.New("founding: something follows the document")
 	}
 	return f, f.Validate()

@@ -187,8 +187,11 @@ func (g *Guardian) Commit(ctx context.Context, p Proposal, request roast.CommitR
 	if err != nil {
 		return nil, err
 	}
-	// What is asked for next makes what was asked for before useless.
-	s.forget(func(id roast.RequestID) bool { return id != request.Request })
+	// What is asked for next makes what was asked for before useless, but a succession
+	// and a settlement may be asked for at the same time.
+	s.forget(func(id roast.RequestID) bool {
+		return id != request.Request && (s.rounds[id].built == nil) == (r.built == nil)
+	})
 	s.rounds[request.Request] = r
 	return nonces, nil
 }

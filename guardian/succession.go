@@ -88,9 +88,14 @@ func (g *Guardian) agreed() *Founding {
 // examineSuccession rebuilds the entry that the books would get, from the document
 // that the guardian's owner has agreed to and the proof that its guardians made
 // the key. The coordinator's word counts for nothing.
-func (g *Guardian) examineSuccession(s *Succession) (*round, error) {
-	f := g.agreed()
+func (g *Guardian) examineSuccession(p Proposal) (*round, error) {
+	s, f := p.Succession, g.agreed()
+	newest := g.replay.Books().Generation()
 	switch {
+	case p.Settlement != 0 || len(p.Tx) > 0:
+		return nil, refusal("it is both a settlement and a succession")
+	case p.Generation != newest:
+		return nil, refusal("generation %d of the vault's key hands it over, not %d", newest, p.Generation)
 	case f == nil:
 		return nil, refusal("its owner has agreed to no change of guardians")
 	case f.Hash() != s.Document:
@@ -104,6 +109,9 @@ func (g *Guardian) examineSuccession(s *Succession) (*round, error) {
 		return nil, refusal("%v", err)
 	}
 	rekey, err := f.Rekey(group.Key())
+	if err == nil {
+		err = g.replay.Vaults().CheckUnsigned(rekey) // the books would not take it
+	}
 	if err != nil {
 		return nil, refusal("%v", err)
 	}
