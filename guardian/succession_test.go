@@ -504,7 +504,7 @@ func TestQuorumOfTwoGenerations(t *testing.T) {
 			}
 			return peers
 		}
-		for _, wrong := range [][2]int{{2, 0}, {0, 2}, {2, 2}, {3, 0}, {0, 3}} {
+		for _, wrong := range [][2]int{{2, 2}, {3, 0}, {0, 3}} {
 			q := guardian.NewQuorum(guardian.Council{Group: w.Group, Peers: spoil(w.guardians, wrong[0])}, slog.New(slog.DiscardHandler))
 			q.Succeed(guardian.Council{Group: h.group, Peers: spoil(successors, wrong[1])})
 			sigs, err := q.Sign(t.Context(), w.built, w.Books.Open().Batch)

@@ -98,7 +98,7 @@ func Restore(dir, path string, open, lock keyfile.Lock) (*Keep, error) {
 		err = errors.Join(err, keyfile.WriteNew(filepath.Join(dir, name), data, 0o600))
 	}
 	if err == nil && b.Succession != nil {
-		err = k.Succeed(b.Succession, false)
+		err = k.Succeed(b.Succession, true)
 	}
 	if err == nil {
 		err = keyfile.Create(filepath.Join(dir, "host.age"), b.Host, lock)
@@ -110,7 +110,8 @@ func Restore(dir, path string, open, lock keyfile.Lock) (*Keep, error) {
 	return k, nil
 }
 
-// checkBundle recovers every share once, to see that the backup is whole.
+// checkBundle recovers every share once, to see that the backup is whole, and
+// compares the documents with each other.
 func checkBundle(b *bundle) error {
 	if err := b.Founding.Validate(); err != nil {
 		return err
@@ -120,6 +121,9 @@ func checkBundle(b *bundle) error {
 		return err
 	}
 	defer host.Wipe()
+	if host.Public() != b.Public.Host {
+		return errors.New("its host key is not the one of its public keys")
+	}
 	for name, data := range b.Recovery {
 		if filepath.Base(name) != name || !recoveryName.MatchString(name) {
 			return fmt.Errorf("it holds a file %q, which is none of a guardian's", name)
@@ -130,28 +134,58 @@ func checkBundle(b *bundle) error {
 		}
 		result.Share.Wipe()
 	}
-	return b.checkFirst()
+	return b.checkDocuments()
 }
 
 // recoveryName is what a file of recovery data is called.
 var recoveryName = regexp.MustCompile(`^recovery-[0-9a-f]{16}\.dat$`)
 
-// checkFirst finds the recovery data of the first document.
-func (b *bundle) checkFirst() error {
-	data, found := b.Recovery[recoveryFile(b.Founding)]
-	if !found {
+// checkDocuments looks whether the documents are of one bank, and finds the recovery
+// data of one of them. A newcomer may have none of its first document: when others
+// took its place before their key was made.
+func (b *bundle) checkDocuments() error {
+	first, err := b.made(b.Founding)
+	if err != nil {
+		return err
+	}
+	last := (*chilldkg.Result)(nil)
+	if b.Succession != nil {
+		if last, err = b.made(b.Succession); err != nil {
+			return err
+		}
+	}
+	founded := b.Founding.Founded
+	switch {
+	case founded == nil && first == nil, first == nil && last == nil:
 		return errors.New("the recovery data of its founding document is missing")
+	case b.Succession == nil:
+		return nil
+	case founded == nil:
+		policy := b.Founding.Policy(first.Group.Key())
+		founded = &policy
+	}
+	if err := b.Succession.Validate(); err != nil {
+		return err
+	}
+	return continues(b.Founding, *founded, b.Succession)
+}
+
+// made is the key generation of a document, nil when the backup has none.
+func (b *bundle) made(f *guardian.Founding) (*chilldkg.Result, error) {
+	data, found := b.Recovery[recoveryFile(f)]
+	if !found {
+		return nil, nil
 	}
 	result, err := chilldkg.RecoverCoordinator(data)
 	if err != nil {
-		return err
+		return nil, err
 	}
-	want, err := b.Founding.Params().Hash()
+	want, err := f.Params().Hash()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if got, err := result.Params.Hash(); err != nil || got != want {
-		return errors.New("its recovery data is of another group than its founding document's")
+		return nil, fmt.Errorf("%s is of another group than its document's", recoveryFile(f))
 	}
-	return nil
+	return result, nil
 }

@@ -1,6 +1,7 @@
 package keep
 
 import (
+	"bytes"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -65,10 +66,18 @@ func (k *Keep) Agree(f *guardian.Founding) error {
 
 // Succeed keeps the document of the next guardians in the place of the last one.
 // It must be of the same bank and the same founding. One that was agreed on for
-// the same generation gives way only with replace, for what the guardian signed
-// for it until then stands. Errors: ErrOtherFounding, ErrNotFounded.
+// the same generation, or for a later one, gives way only with replace, for what the
+// guardian signed for it until then stands. Errors: ErrOtherFounding, ErrNotFounded.
 func (k *Keep) Succeed(f *guardian.Founding, replace bool) error {
-	if err := k.continues(f); err != nil {
+	first, err := k.Founding()
+	if err != nil {
+		return err
+	}
+	founded, err := k.Founded()
+	if err != nil {
+		return err
+	}
+	if err := continues(first, founded, f); err != nil {
 		return err
 	}
 	old, err := k.Succession()
@@ -83,10 +92,9 @@ func (k *Keep) Succeed(f *guardian.Founding, replace bool) error {
 		return err
 	case old.Hash() == f.Hash():
 		return nil
-	case f.Generation < old.Generation:
-		return fmt.Errorf("%w, for generation %d of the vault's key, which comes after %d", ErrOtherFounding, old.Generation, f.Generation)
-	case f.Generation == old.Generation && !replace:
-		return fmt.Errorf("%w for generation %d of the vault's key (%s, not %s): say so if this one shall take its place", ErrOtherFounding, f.Generation, old.Hash(), f.Hash())
+	case f.Generation <= old.Generation && !replace:
+		return fmt.Errorf("%w, for generation %d of the vault's key (%s); this one is for generation %d (%s): say so if it shall take its place",
+			ErrOtherFounding, old.Generation, old.Hash(), f.Generation, f.Hash())
 	}
 	raw, err := json.MarshalIndent(f, "", "  ")
 	if err != nil {
@@ -95,12 +103,9 @@ func (k *Keep) Succeed(f *guardian.Founding, replace bool) error {
 	return keyfile.Replace(filepath.Join(k.dir, successionFile), append(raw, '\n'), 0o644)
 }
 
-// continues checks that a succession is of this guardian's bank.
-func (k *Keep) continues(f *guardian.Founding) error {
-	first, err := k.Founding()
-	if err != nil {
-		return err
-	}
+// continues checks that a succession is of the bank of a first document, and of the
+// vault that the bank was founded with. Error: ErrOtherFounding.
+func continues(first *guardian.Founding, founded taproot.Policy, f *guardian.Founding) error {
 	own, err := first.Charter()
 	if err != nil {
 		return err
@@ -112,11 +117,7 @@ func (k *Keep) continues(f *guardian.Founding) error {
 	if charter.ID() != own.ID() || f.Generation == 0 {
 		return fmt.Errorf("%w: this one is not for the next guardians of that bank", ErrOtherFounding)
 	}
-	vault, err := k.Founded()
-	if err != nil {
-		return err
-	}
-	if !f.SucceedsVault(vault) {
+	if !f.SucceedsVault(founded) {
 		return fmt.Errorf("%w: this one names another vault of the founding", ErrOtherFounding)
 	}
 	return nil
@@ -186,6 +187,9 @@ func (k *Keep) Shares(host *chilldkg.HostKey) ([]*chilldkg.Result, error) {
 	for _, name := range slices.Sorted(maps.Keys(files)) {
 		result, err := chilldkg.Recover(host, files[name])
 		if err != nil {
+			for _, made := range list {
+				made.Share.Wipe()
+			}
 			return nil, fmt.Errorf("%s: %w", name, err)
 		}
 		list = append(list, result)
@@ -194,15 +198,43 @@ func (k *Keep) Shares(host *chilldkg.HostKey) ([]*chilldkg.Result, error) {
 }
 
 // SaveRecovery keeps the recovery data of a finished key generation. Saving the
-// same again does nothing.
+// same again does nothing. Error: ErrOldKey.
 func (k *Keep) SaveRecovery(f *guardian.Founding, data []byte) error {
-	path := filepath.Join(k.dir, recoveryFile(f))
-	err := keyfile.WriteNew(path, data, 0o600)
+	name := recoveryFile(f)
+	if err := k.isNew(name, data); err != nil {
+		return err
+	}
+	err := keyfile.WriteNew(filepath.Join(k.dir, name), data, 0o600)
 	if !errors.Is(err, fs.ErrExist) {
 		return err
 	}
-	if old, err := k.Recovery(f); err != nil || string(old) != string(data) {
-		return fmt.Errorf("%s of another key generation is here (%v): it is not overwritten", filepath.Base(path), err)
+	old, err := k.Recovery(f)
+	if err == nil && !bytes.Equal(old, data) {
+		err = fmt.Errorf("%s of another key generation is here: it is not overwritten", name)
+	}
+	return err
+}
+
+// isNew checks that no other key generation of this guardian made the key. Nothing in
+// recovery data says for which document it is, so that a coordinator could hand that
+// of old on when the same guardians are named again.
+func (k *Keep) isNew(name string, data []byte) error {
+	made, err := chilldkg.RecoverCoordinator(data)
+	if err != nil {
+		return err
+	}
+	files, err := k.recoveries()
+	if err != nil {
+		return err
+	}
+	for other, raw := range files {
+		old, err := chilldkg.RecoverCoordinator(raw)
+		if err != nil {
+			return fmt.Errorf("%s: %w", other, err)
+		}
+		if other != name && old.Group.Key() == made.Group.Key() {
+			return fmt.Errorf("%w: it is in %s", ErrOldKey, other)
+		}
 	}
 	return nil
 }

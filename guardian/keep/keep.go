@@ -43,6 +43,8 @@ var (
 	// ErrOtherFounding: the folder belongs to another bank, or to another document
 	// of the same generation.
 	ErrOtherFounding = errors.New("this guardian has agreed to another founding document")
+	// ErrOldKey: the key of a document is to be that of another, for which it was made.
+	ErrOldKey = errors.New("this key was made for another document")
 )
 
 // Public is what a guardian tells the one who writes the founding document.

@@ -22,13 +22,17 @@ import (
 // certain blame. Found may be called again.
 func Found(ctx context.Context, f *guardian.Founding, remotes []*Remote, log *slog.Logger) (*guardian.KeyProof, error) {
 	c := &ceremony{founding: f, remotes: remotes}
-	data, err := c.finished(ctx)
+	data, shower, err := c.finished(ctx)
 	if err != nil {
 		return nil, err
 	}
 	if data != nil {
-		log.Info("a key generation was finished by a guardian before: handing it to all")
-		return c.handOn(ctx, data)
+		log.Info("a key generation was finished by a guardian before: handing it to all", "guardian", shower)
+		proof, err := c.handOn(ctx, data)
+		if err != nil {
+			return nil, fmt.Errorf("with the key generation that guardian %d shows: %w", shower, err)
+		}
+		return proof, nil
 	}
 	result, certificate, err := c.run(ctx)
 	if err != nil {
@@ -66,26 +70,27 @@ func (c *ceremony) all(ctx context.Context, step string, message func(frost.ID) 
 	return answers, group.Wait()
 }
 
-// finished returns the recovery data of a run that some guardian has finished,
-// or nil. Two that finished different runs cannot be: they signed each other's.
-func (c *ceremony) finished(ctx context.Context) ([]byte, error) {
+// finished returns the recovery data of a run that some guardian has finished, and
+// which one, or nil. Two that finished different runs cannot be: they signed each
+// other's. But a guardian that lies can show one of an older key.
+func (c *ceremony) finished(ctx context.Context) ([]byte, frost.ID, error) {
 	for _, r := range c.remotes {
 		s, err := r.Status(ctx)
 		if err != nil {
-			return nil, fmt.Errorf("status of guardian %d: %w", r.id, err)
+			return nil, 0, fmt.Errorf("status of guardian %d: %w", r.id, err)
 		}
 		d := s.Document(c.founding.Hash())
 		if d == nil {
-			return nil, fmt.Errorf("guardian %d has not agreed to the document %s", r.id, c.founding.Hash())
+			return nil, 0, fmt.Errorf("guardian %d has not agreed to the document %s", r.id, c.founding.Hash())
 		}
 		if d.Finished {
 			if err := c.check(d.Recovery); err != nil {
-				return nil, fmt.Errorf("guardian %d says that it has finished, and shows no key generation of this founding: %w", r.id, err)
+				return nil, 0, fmt.Errorf("guardian %d says that it has finished, and shows no key generation of this founding: %w", r.id, err)
 			}
-			return d.Recovery, nil
+			return d.Recovery, r.id, nil
 		}
 	}
-	return nil, nil
+	return nil, 0, nil
 }
 
 // check looks at what a guardian shows as the recovery data of a finished run, so

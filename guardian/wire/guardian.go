@@ -33,7 +33,7 @@ type Guardian struct {
 	made   chan *chilldkg.Result // gets each result once
 
 	mu        sync.Mutex
-	documents []*document        // that its owner agreed to, in that order
+	documents []*document        // that its owner agreed to, the last one in force
 	signer    *guardian.Guardian // nil until Serve
 }
 
@@ -74,10 +74,10 @@ func NewGuardian(f *guardian.Founding, host *chilldkg.HostKey, keeper Keeper) (*
 func (g *Guardian) Agree(f *guardian.Founding) error {
 	g.mu.Lock()
 	defer g.mu.Unlock()
-	if d := g.document(f.Hash()); d == nil {
-		if err := g.add(f); err != nil {
-			return err
-		}
+	if d := g.document(f.Hash()); d != nil {
+		g.documents = append(slices.DeleteFunc(g.documents, func(old *document) bool { return old == d }), d)
+	} else if err := g.add(f); err != nil {
+		return err
 	}
 	if g.signer != nil && len(g.documents) > 1 {
 		g.signer.Agree(f)
@@ -98,9 +98,11 @@ func (g *Guardian) add(f *guardian.Founding) error {
 			// It may hold a share: no other key generation must begin.
 			return fmt.Errorf("read the recovery data: %w", err)
 		default:
-			if err := g.recover(d, data); err != nil {
+			result, err := g.recover(d, data)
+			if err != nil {
 				return err
 			}
+			g.finish(d, result)
 		}
 	}
 	g.documents = append(g.documents, d)
@@ -118,25 +120,24 @@ func (g *Guardian) document(hash ledger.Hash) *document {
 
 // recover takes the result of a finished run from its recovery data. The data
 // may come from anybody: it must be of the document's parameters.
-func (g *Guardian) recover(d *document, data []byte) error {
+func (g *Guardian) recover(d *document, data []byte) (*chilldkg.Result, error) {
 	result, err := chilldkg.Recover(g.host, data)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	got, err := result.Params.Hash()
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if want, err := d.Params().Hash(); err != nil || got != want {
-		return errOtherGroup
+		return nil, errOtherGroup
 	}
 	for _, other := range g.documents {
 		if other.result != nil && other.result.Group.Key() == result.Group.Key() {
-			return errOldKey
+			return nil, errOldKey
 		}
 	}
-	g.finish(d, result)
-	return nil
+	return result, nil
 }
 
 var (
@@ -295,15 +296,17 @@ func (g *Guardian) finalize(d *document, certificate []byte) ([]byte, error) {
 
 // adopt takes the result of a run that another guardian has finished.
 func (g *Guardian) adopt(d *document, data []byte) ([]byte, error) {
-	if d.result == nil {
-		if err := g.recover(d, data); err != nil {
+	result := d.result
+	if result == nil {
+		var err error
+		if result, err = g.recover(d, data); err != nil {
 			return nil, err
 		}
 	}
-	if string(d.result.RecoveryData) != string(data) {
+	if string(result.RecoveryData) != string(data) {
 		return nil, errors.New("this guardian has finished another run than this one")
 	}
-	return g.acknowledge(d, d.result)
+	return g.acknowledge(d, result)
 }
 
 // acknowledge says that the recovery data is on disk, once it is.
