@@ -138,12 +138,16 @@ func readKeyFile(path string) (*keyFile, *frost.Group, error) {
 		return nil, nil, err
 	}
 	k := &keyFile{}
-	if err := json.Unmarshal(raw, k); err != nil || k.Document == nil {
-		return nil, nil, fmt.Errorf("%s is damaged: %w", path, err)
+	err = json.Unmarshal(raw, k)
+	if err == nil && k.Document == nil {
+		err = errors.New("it names no document")
 	}
-	group, err := k.Group(k.Document)
+	var group *frost.Group
+	if err == nil {
+		group, err = k.Group(k.Document)
+	}
 	if err != nil {
-		return nil, nil, fmt.Errorf("%s: %w", path, err)
+		return nil, nil, fmt.Errorf("%s is damaged: %w", path, err)
 	}
 	return k, group, nil
 }

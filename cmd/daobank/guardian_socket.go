@@ -11,6 +11,7 @@ import (
 	"net/http"
 	"os"
 	"path/filepath"
+	"sync"
 	"time"
 
 	"github.com/spf13/cobra"
@@ -32,9 +33,12 @@ func serveSocket(path string, end *wire.Guardian, k *keep.Keep) (*http.Server, e
 	if err != nil {
 		return nil, fmt.Errorf("the status socket: %w", err)
 	}
+	var agreeing sync.Mutex // what is kept last is what the guardian acts on
 	handler := http.NewServeMux()
 	handler.Handle("GET /status", end.Handler())
 	handler.HandleFunc("POST /succession", func(w http.ResponseWriter, r *http.Request) {
+		agreeing.Lock()
+		defer agreeing.Unlock()
 		if err := takeSuccession(r, end, k); err != nil {
 			http.Error(w, err.Error(), http.StatusConflict)
 		}
@@ -192,7 +196,7 @@ func (o *guardianOptions) rotate(ctx context.Context, f *guardian.Founding, repl
 	defer transport.CloseIdleConnections()
 	response, err := transport.RoundTrip(request)
 	if err != nil {
-		return "", fmt.Errorf("a process uses this folder and cannot be reached; is it still in its key generation? %w", err)
+		return "", fmt.Errorf("a process uses this folder and cannot be reached. If it waits for its first key generation, stop it, agree, and start it again: %w", err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
@@ -227,7 +231,7 @@ func describe(f *guardian.Founding) string {
 	if f.Generation > 0 {
 		what = fmt.Sprintf("change of guardians, generation %d", f.Generation)
 	}
-	fmt.Fprintf(&b, "bank       %s (%s)\ndocument   %s\nhash       %s\n", f.Name, f.Network, what, f.Hash())
+	fmt.Fprintf(&b, "bank       %q (%s)\ndocument   %s\nhash       %s\n", f.Name, f.Network, what, f.Hash())
 	fmt.Fprintf(&b, "signing    %d of %d guardians\n", f.Threshold, len(f.Guardians))
 	for i, g := range f.Guardians {
 		fmt.Fprintf(&b, "  %-8d %s\n", i, g)

@@ -49,6 +49,10 @@ has moved. Nothing happens without t of the guardians of now, and without all of
 					return err
 				}
 			}
+			// The last: from now on serve acts on it.
+			if err := copyDocument(f, path); err != nil {
+				return err
+			}
 			fmt.Fprintf(cmd.OutOrStdout(), "%s\n%s", path, describe(f))
 			return nil
 		},
@@ -64,7 +68,8 @@ has moved. Nothing happens without t of the guardians of now, and without all of
 	return cmd
 }
 
-// rotate writes the document of the next guardians into the data directory.
+// rotate makes the document of the next guardians, and says where the data directory
+// keeps it. It writes nothing.
 func rotate(r *rotation) (*guardian.Founding, string, error) {
 	if r.Data == "" {
 		return nil, "", errors.New("say where the bank's keys and settings live: --data DIR")
@@ -106,7 +111,7 @@ func rotate(r *rotation) (*guardian.Founding, string, error) {
 	case err != nil && !errors.Is(err, fs.ErrNotExist):
 		return nil, "", err
 	}
-	return &f, path, copyDocument(&f, path)
+	return &f, path, nil
 }
 
 // addGuardians names guardians and their recovery keys in a document.

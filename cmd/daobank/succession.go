@@ -9,7 +9,6 @@ import (
 
 	"github.com/daobank/daobank/guardian"
 	"github.com/daobank/daobank/ledger"
-	"github.com/daobank/daobank/taproot/frost"
 )
 
 // successionPause is how long the bank waits before it looks for a succession, or
@@ -43,6 +42,9 @@ func (b *bank) succeed(ctx context.Context) error {
 // succession takes the document for the next generation, if there is one, to the
 // books.
 func (b *bank) succession(ctx context.Context) error {
+	if err := b.resume(ctx); err != nil { // what was interrupted after it was in the books
+		return err
+	}
 	_, newest := b.vaults.Newest()
 	f, err := b.dir.document(newest + 1)
 	if errors.Is(err, fs.ErrNotExist) {
@@ -54,34 +56,58 @@ func (b *bank) succession(ctx context.Context) error {
 	if err != nil {
 		return err
 	}
-	ctx, stop := b.whileInForce(ctx, f)
-	defer stop()
-	s, err := b.council.seat(f)
+	rekey, err := b.prepare(ctx, f)
 	if err != nil {
 		return err
 	}
-	group, err := b.council.makeKey(ctx, b.dir, s)
-	if err != nil {
-		return fmt.Errorf("the next guardians' key: %w", err)
-	}
-	rekey, err := f.Rekey(group.Key())
-	if err != nil {
-		return err
-	}
-	var last uint64
-	if err := b.engine.View(ctx, func(s *ledger.State) { last = s.Last().Number }); err != nil {
-		return err
-	}
-	request := guardian.Succession{Document: f.Hash(), Proof: *s.proof}
-	if err := b.quorum.Authorize(ctx, b.dir.Charter.ID(), rekey, request, last); err != nil {
-		return fmt.Errorf("the guardians hand the vault over: %w", err)
-	}
+	// It is signed: no other document takes its place any more.
 	if err := b.desk.Rekey(ctx, rekey); err != nil {
 		return err
 	}
-	b.log.Info("the vault has a new key: settlements move its coins", "generation", f.Generation, "vault", group.Key(),
+	b.log.Info("the vault has a new key: settlements move its coins", "generation", f.Generation,
 		"threshold", f.Threshold, "guardians", len(f.Guardians))
-	return b.takeOver(s, group)
+	return b.resume(ctx)
+}
+
+// prepare has the guardians of the document make their key, and those before sign it.
+func (b *bank) prepare(ctx context.Context, f *guardian.Founding) (_ *ledger.Rekey, err error) {
+	ctx, stop := b.whileInForce(ctx, f)
+	defer stop()
+	defer func() {
+		if err != nil && errors.Is(context.Cause(ctx), errReplaced) {
+			err = errReplaced
+		}
+	}()
+	s, err := b.council.seat(f)
+	if err != nil {
+		return nil, err
+	}
+	group, err := b.council.makeKey(ctx, b.dir, s)
+	if err != nil {
+		return nil, fmt.Errorf("the next guardians' key: %w", err)
+	}
+	rekey, err := f.Rekey(group.Key())
+	if err != nil {
+		return nil, err
+	}
+	last, err := b.lastBatch(ctx)
+	if err != nil {
+		return nil, err
+	}
+	request := guardian.Succession{Document: f.Hash(), Proof: *s.proof}
+	if err := b.quorum.Authorize(ctx, b.dir.Charter.ID(), rekey, request, last); err != nil {
+		return nil, fmt.Errorf("the guardians hand the vault over: %w", err)
+	}
+	return rekey, nil
+}
+
+func (b *bank) lastBatch(ctx context.Context) (uint64, error) {
+	last := make(chan uint64, 1) // a View that was left may still write
+	err := b.engine.View(ctx, func(s *ledger.State) { last <- s.Last().Number })
+	if err != nil {
+		return 0, err
+	}
+	return <-last, nil
 }
 
 // checkSuccession refuses a document that is not for this bank's next guardians.
@@ -116,14 +142,6 @@ func (b *bank) whileInForce(ctx context.Context, f *guardian.Founding) (context.
 	return ctx, func() { cancel(nil) }
 }
 
-// takeOver lets the guardians of the newest generation sign and makes their vault
-// public.
-func (b *bank) takeOver(s *seats, group *frost.Group) error {
-	b.quorum.Succeed(b.council.signers(s, group))
-	b.council.join(s)
-	return b.publish()
-}
-
 // publish brings the bank's public file up to the books.
 func (b *bank) publish() error {
 	vaults := b.vaults.All()
@@ -137,20 +155,21 @@ func (b *bank) publish() error {
 	return b.dir.publish()
 }
 
-// resume takes in the guardians of every generation that the books have.
+// resume takes in the guardians of every generation that the books have, and makes
+// their vaults public. Those who are in stay as they are.
 func (b *bank) resume(ctx context.Context) error {
-	behind := error(nil)
-	err := b.engine.View(ctx, func(s *ledger.State) { behind = b.vaults.Follow(s) })
-	if err != nil {
+	behind := make(chan error, 1) // a View that was left may still write
+	if err := b.engine.View(ctx, func(s *ledger.State) { behind <- b.vaults.Follow(s) }); err != nil {
 		return err
 	}
-	if behind != nil {
-		return behind
+	if err := <-behind; err != nil {
+		return err
 	}
-	for generation, vault := range b.vaults.All()[1:] {
-		made, group, err := b.dir.holders(vault.Policy().GroupKey)
+	vaults := b.vaults.All()
+	for generation := len(b.council.all()); generation < len(vaults); generation++ {
+		made, group, err := b.dir.holders(vaults[generation].Policy().GroupKey)
 		if err != nil {
-			return fmt.Errorf("the guardians of generation %d: %w", generation+1, err)
+			return fmt.Errorf("the guardians of generation %d: %w", generation, err)
 		}
 		s, err := b.council.seat(made.Document)
 		if err != nil {
