@@ -186,6 +186,86 @@ func TestPlanMovesCoinsToTheNewKey(t *testing.T) {
 	}
 }
 
+// While the guardians of the founding are away, withdrawals are paid from what lies
+// at the new key and the rest waits; when they are back, all of it moves.
+func TestPlanWithoutTheOldGuardians(t *testing.T) {
+	b, ann, _ := newBank(t, 50_000, 60_000)
+	b.Rekey(2, 4)
+	b.Mine(b.Payment(b.ToGeneration(1, taproot.Deposit, ann.ID.Index(), 40_000)))
+	b.Bury()
+	b.Withdraw(ann, 70_000, 1_000, audittest.Script("more than is at the new key"))
+	b.Withdraw(ann, 10_000, 1_000, audittest.Script("less"))
+	for _, step := range []struct {
+		name     string
+		away     []uint32
+		inputs   []uint32 // generations
+		payouts  []uint64 // sequence numbers
+		atNewKey int      // coins there afterwards
+	}{
+		{"the founding's are away", []uint32{0}, []uint32{1}, []uint64{2}, 1},
+		{"they are back", nil, []uint32{0, 0, 1}, []uint64{1}, 1},
+	} {
+		limits := netting.StandardLimits
+		limits.Away = step.away
+		cut := plan(b, relayRate, limits)
+		b.Apply(ledger.Entry{Event: cut})
+		b.Seal()
+		built := b.Build()
+		var inputs []uint32
+		for _, s := range built.Signers {
+			inputs = append(inputs, s.Generation)
+		}
+		slices.Sort(inputs)
+		var payouts []uint64
+		for _, p := range cut.Payouts {
+			payouts = append(payouts, p.Sequence)
+		}
+		if !slices.Equal(inputs, step.inputs) || !slices.Equal(payouts, step.payouts) {
+			t.Errorf("%s: coins of %v pay %v, want %v and %v", step.name, inputs, payouts, step.inputs, step.payouts)
+		}
+		b.Mine(b.Sign(built))
+		b.Bury()
+		at := 0
+		for _, c := range b.Books.Coins() {
+			if c.Generation == 1 {
+				at++
+			}
+		}
+		if at != step.atNewKey {
+			t.Errorf("%s: %d coins are at the new key, want %d", step.name, at, step.atNewKey)
+		}
+	}
+	// The newest is never away, whatever is said: without it nothing is signed.
+	b.Withdraw(ann, 5_000, 1_000, audittest.Script("last"))
+	all := netting.StandardLimits
+	all.Away = []uint32{0, 1}
+	if cut := plan(b, relayRate, all); len(cut.Inputs) != 1 || len(cut.Payouts) != 1 {
+		t.Errorf("the plan is %+v", cut)
+	}
+}
+
+// A settlement in flight when the key changes is the same transaction afterwards; its
+// change is a coin of the old key, and the next settlement moves it.
+func TestKeyChangesWhileASettlementIsInFlight(t *testing.T) {
+	b, _, _ := newBank(t, 50_000, 60_000)
+	built := b.Cut(relayRate)
+	b.Rekey(2, 4)
+	b.Rekey(3, 5) // and once more, before any coin has moved
+	if again := b.Build(); again.TxID != built.TxID {
+		t.Fatalf("the transaction is %s, was %s", again.TxID, built.TxID)
+	}
+	b.Mine(b.Sign(built))
+	b.Bury()
+	coins := b.Books.Coins()
+	if len(coins) != 1 || coins[0].Generation != 0 {
+		t.Fatalf("the coins are %+v", coins)
+	}
+	b.Settle(relayRate)
+	if coins = b.Books.Coins(); len(coins) != 1 || coins[0].Generation != 2 {
+		t.Errorf("after the next settlement they are %+v", coins)
+	}
+}
+
 // Books that are ahead of the vaults give no plan and no transaction, rather
 // than one to a key that was replaced.
 func TestVaultsBehindTheBooks(t *testing.T) {
