@@ -25,6 +25,7 @@ func (s *State) ApplyEvent(e Event) (Effects, error) {
 	if err != nil {
 		return Effects{}, err
 	}
+	s.midBatch = true
 	if e.Kind().EndsBatch() {
 		s.ended = e.Kind()
 	}

@@ -185,6 +185,7 @@ func (s *State) ApplyOrder(o *Order) (Effects, error) {
 	if err := s.CanApplyOrder(o); err != nil {
 		return Effects{}, err
 	}
+	s.midBatch = true
 	s.postings = s.postings[:0]
 	if open, ok := o.Body.(*Open); ok {
 		id := AccountID(len(s.accounts))

@@ -44,3 +44,27 @@ func (s *State) Touch(n int) {
 
 // ComputeBooks is what Seal does at a cut.
 func (s *State) ComputeBooks() Books { return s.books() }
+
+// DecodeSnapshotBody reads a snapshot without its signature.
+func DecodeSnapshotBody(charter Charter, data []byte) (*State, error) {
+	return decodeSnapshot(charter, data)
+}
+
+// SealedBankOf returns books of a bank with n members who hold nothing, at the
+// end of a batch.
+func SealedBankOf(charter Charter, n int) *State {
+	s, err := NewState(charter)
+	if err != nil {
+		panic(err)
+	}
+	for i := range n {
+		key := Key(tagCharter.hash(be.AppendUint32(nil, uint32(i))))
+		s.byKey[key] = AccountID(len(s.accounts))
+		s.accounts = append(s.accounts, account{key: key, last: Hash(key), sequence: 7})
+	}
+	h := s.Next(Hash{}, 1, 1, 0)
+	if err := s.Seal(&h); err != nil {
+		panic(err)
+	}
+	return s
+}

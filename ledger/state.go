@@ -34,6 +34,7 @@ type State struct {
 
 	open        *OpenCut // settlement in flight
 	ended       Kind     // the cut or rekey that ends the batch, until it is sealed; else 0
+	midBatch    bool     // entries were applied since the last Seal
 	settlements uint32   // cuts made so far
 	rekeys      []Rekey  // by generation, from 1
 
@@ -263,7 +264,7 @@ func (s *State) Seal(h *Header) error {
 		s.open.Batch = h.Number
 		s.open.Books = s.books()
 	}
-	s.ended = 0
+	s.ended, s.midBatch = 0, false
 	return nil
 }
 
