@@ -27,6 +27,8 @@ type batch struct {
 	header ledger.Header
 	signed ledger.SignedHeader
 	tree   *ledger.MerkleTree
+
+	snapshot *ledger.Snapshot // of the books at its end, or nil
 }
 
 // A pendingOrder is an order whose answer waits for the commit.

@@ -42,6 +42,9 @@ func (e *Engine) commit(b *batch) error {
 		return err
 	}
 	e.stats.batches.Add(1)
+	if b.snapshot != nil {
+		e.snapshots.ready <- b.snapshot // never waits: there is one at a time
+	}
 	select {
 	case e.nudge <- struct{}{}:
 	default: // the projector has one to see already

@@ -18,6 +18,7 @@
 //	       acknowledge: receipts, answers, views              answers batch k
 //	               ▼ nudge
 //	       project: members' history, outside the way
+//	       snapshot: the books written down, outside the way
 //
 // # What it promises
 //
@@ -36,6 +37,11 @@
 //	any error of COMMIT      the engine stops; whoever waits gets ErrStopped
 //	another engine started   this one is fenced: it can commit no more and stops
 //	the process dies         what was answered is on disk; Open replays it
+//
+// Open begins with the newest snapshot of the books and replays the batches after
+// it; of those before it only the signed headers are verified. A snapshot is
+// signed by the operator and stands at a header of the journal, or it is ignored:
+// without any, Open replays everything. VerifyGenesis asks for that.
 //
 // A stopped engine never continues: what it holds in memory may be ahead of
 // the journal. Open another one; it reads the truth. A client that got

@@ -25,7 +25,12 @@ type Config struct {
 	QueueMax int               // orders that may wait; DefaultQueue by default
 	BatchMax int               // entries in one batch; DefaultBatch by default
 	Checks   ledger.Checks     // of the replay; ledger.CheckChain by default
+	Snapshot int               // work of replaying between two snapshots, in entries; DefaultSnapshot by default
 	Log      *slog.Logger      // slog.Default() by default
+
+	// VerifyGenesis makes Open replay the whole journal and compare the stored
+	// snapshots with it, instead of beginning with the newest of them.
+	VerifyGenesis bool
 }
 
 // Defaults of Config.
@@ -60,21 +65,23 @@ type Engine struct {
 	stop      context.Context // ends when the engine must stop at once
 	fail      context.CancelCauseFunc
 	stages    sync.WaitGroup // sequencer, committer, acknowledger, verifiers
-	followers sync.WaitGroup // projector, lease watch
+	followers sync.WaitGroup // projector, lease watch, snapshotter
 	done      chan struct{}  // closed when all stages have ended
 	err       error          // why; set before done is closed
 
-	state *ledger.State // the sequencer's own, from Open on
-	stats counters
+	state     *ledger.State // the sequencer's own, from Open on
+	snapshots snapshotter
+	stats     counters
 }
 
 // Open takes the lease, which fences every engine before this one, rebuilds the
-// books from the journal, compares every balance with the stored one, and
-// starts. The context limits only that.
+// books from the newest snapshot and the journal after it, verifies the headers
+// of all batches, compares every balance with the stored one, and starts. The
+// context limits only that.
 //
 // Errors: postgres.ErrNoBank; *postgres.BankError when the database holds
 // another bank; *ledger.HistoryError when the journal contradicts itself;
-// *BalanceError when the balances differ.
+// *BalanceError when the balances differ; with VerifyGenesis *SnapshotError.
 func Open(ctx context.Context, config Config) (*Engine, error) {
 	if err := config.complete(); err != nil {
 		return nil, err
@@ -90,11 +97,11 @@ func Open(ctx context.Context, config Config) (*Engine, error) {
 	if err != nil {
 		return nil, fmt.Errorf("open the clearing engine: %w", err)
 	}
-	state, err := recoverState(ctx, &config)
+	books, err := recoverBooks(ctx, &config)
 	if err != nil {
 		return nil, fmt.Errorf("rebuild the books: %w", err)
 	}
-	e := newEngine(config, epoch, state)
+	e := newEngine(config, epoch, books)
 	e.start()
 	return e, nil
 }
@@ -119,6 +126,9 @@ func (c *Config) complete() error {
 		c.BatchMax = DefaultBatch
 	}
 	c.BatchMax = min(c.BatchMax, ledger.MaxBatch)
+	if c.Snapshot <= 0 {
+		c.Snapshot = DefaultSnapshot
+	}
 	if c.Log == nil {
 		c.Log = slog.Default()
 	}

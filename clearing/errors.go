@@ -37,6 +37,25 @@ func (e *EventError) Error() string { return fmt.Sprintf("event %d: %v", e.Index
 
 func (e *EventError) Unwrap() error { return e.Err }
 
+// A SnapshotError says that a stored snapshot of the books does not fit the
+// journal, which is always right. A start ignores such a snapshot; with
+// VerifyGenesis it ends the start, so that somebody asks why.
+type SnapshotError struct {
+	Batch  uint64 // at whose end it is said to be taken
+	Reason string
+	Err    error // why it cannot be used, if that is known
+}
+
+func (e *SnapshotError) Error() string {
+	text := fmt.Sprintf("the snapshot at batch %d: %s", e.Batch, e.Reason)
+	if e.Err != nil {
+		text += ": " + e.Err.Error()
+	}
+	return text + " (the journal is not touched by this: remove the snapshot with \"delete from snapshot\")"
+}
+
+func (e *SnapshotError) Unwrap() error { return e.Err }
+
 // A BalanceError says that the balance PostgreSQL has added up is not the one
 // that the journal gives, so one of the two was tampered with or the program
 // has a fault. The engine does not start on such books.

@@ -111,6 +111,7 @@ func (s *sequencer) send() bool {
 			s.fail(fmt.Errorf("seal batch %d: %w", b.header.Number, err))
 			return false
 		}
+		s.copyBooks(b)
 	}
 	s.open = newBatch()
 	s.sealed <- b

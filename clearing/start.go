@@ -12,7 +12,8 @@ import (
 // errClosed is the cause with which a graceful end stops what still runs.
 var errClosed = errors.New("closed")
 
-func newEngine(config Config, epoch uint64, state *ledger.State) *Engine {
+func newEngine(config Config, epoch uint64, books *recovery) *Engine {
+	state := books.state
 	e := &Engine{
 		config:    config,
 		bank:      config.Charter.ID(),
@@ -29,6 +30,7 @@ func newEngine(config Config, epoch uint64, state *ledger.State) *Engine {
 		lookups:   make(chan struct{}, lookupsMax),
 		done:      make(chan struct{}),
 		state:     state,
+		snapshots: newSnapshotter(books.work),
 		stats:     counters{refused: make(map[ledger.Code]uint64)},
 	}
 	e.stop, e.fail = context.WithCancelCause(context.Background())
@@ -51,9 +53,10 @@ func (e *Engine) start() {
 	for range verifiers {
 		go e.verifyStage()
 	}
-	e.followers.Add(2)
+	e.followers.Add(3)
 	go e.project(e.stop)
 	go e.watchLease(e.stop)
+	go e.saveSnapshots(e.stop)
 	go e.supervise()
 	e.log.Info("the clearing engine is open", "bank", e.bank, "batch", e.state.Last().Number)
 }

@@ -76,6 +76,13 @@
 // of the batch's entries may be applied by then: throw the State away, and
 // believe nothing that came after. Seal alone changes nothing when it refuses.
 //
+// # Snapshots
+//
+// A bank's own start need not replay everything: Snapshot copies a State at the
+// end of a batch, Encode writes it signed by the operator, DecodeSnapshot makes the
+// State again, and VerifyHeaders checks the chain of headers up to it. Whoever
+// checks the bank replays the journal instead.
+//
 // # What it does not do
 //
 //   - ApplyOrder and CanApplyOrder do not look at signatures. Order.Verify does,

@@ -28,6 +28,12 @@
 // journal, outside every commit. It may lag; it neither misses a movement nor
 // shows one twice.
 //
+// # Snapshots
+//
+// SaveSnapshot keeps the books as they stood at a batch, so that a start need not
+// read the journal from the beginning. They are a cache: old ones are removed, all
+// can be, and one that is not whole does not exist.
+//
 // # What happens on failure
 //
 // An error of Commit is one of three. ErrFenced: another writer has taken over;
