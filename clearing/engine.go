@@ -25,9 +25,11 @@ type Config struct {
 	QueueMax int               // orders that may wait; DefaultQueue by default
 	BatchMax int               // entries in one batch; DefaultBatch by default
 	Checks   ledger.Checks     // of the replay; ledger.CheckChain by default
-	Snapshot int               // work of replaying between two snapshots, in entries; DefaultSnapshot by default
 	Log      *slog.Logger      // slog.Default() by default
 
+	// SnapshotEvery is the work of replaying between two snapshots, in entries;
+	// DefaultSnapshotEvery by default.
+	SnapshotEvery int
 	// VerifyGenesis makes Open replay the whole journal and compare the stored
 	// snapshots with it, instead of beginning with the newest of them.
 	VerifyGenesis bool
@@ -126,8 +128,8 @@ func (c *Config) complete() error {
 		c.BatchMax = DefaultBatch
 	}
 	c.BatchMax = min(c.BatchMax, ledger.MaxBatch)
-	if c.Snapshot <= 0 {
-		c.Snapshot = DefaultSnapshot
+	if c.SnapshotEvery <= 0 {
+		c.SnapshotEvery = DefaultSnapshotEvery
 	}
 	if c.Log == nil {
 		c.Log = slog.Default()

@@ -7,9 +7,9 @@ import (
 	"github.com/daobank/daobank/ledger"
 )
 
-// DefaultSnapshot is the work of replaying that a start is spared by a snapshot,
+// DefaultSnapshotEvery is the work of replaying that a start is spared by a snapshot,
 // in entries.
-const DefaultSnapshot = 250_000
+const DefaultSnapshotEvery = 250_000
 
 // headerWork is what a batch costs in a replay besides its entries, in entries:
 // one signature verified for itself.
@@ -47,7 +47,7 @@ func newSnapshotter(work int) snapshotter {
 // many accounts a snapshot is large, so more has to happen.
 func (e *Engine) copyBooks(b *batch) {
 	e.snapshots.work += len(b.entries) + headerWork
-	if !b.closed && e.snapshots.work < max(e.config.Snapshot, int(e.state.Accounts())) {
+	if !b.closed && e.snapshots.work < max(e.config.SnapshotEvery, int(e.state.Accounts())) {
 		return
 	}
 	select {

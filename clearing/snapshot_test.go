@@ -33,10 +33,10 @@ func (w *warnings) Handle(_ context.Context, r slog.Record) error {
 }
 
 // always takes a snapshot at the end of every batch, if the last is written.
-func always(c *clearing.Config) { c.Snapshot = 1 }
+func always(c *clearing.Config) { c.SnapshotEvery = 1 }
 
 // never takes one, but at cuts.
-func never(c *clearing.Config) { c.Snapshot = 1 << 40 }
+func never(c *clearing.Config) { c.SnapshotEvery = 1 << 40 }
 
 // digest is of all fields of the books, which must be at the end of a batch.
 func (b *bank) digest() (digest ledger.Hash) {
@@ -120,7 +120,7 @@ func TestSnapshotsAtCutsAndAfterEnoughWork(t *testing.T) {
 		t.Errorf("the newest snapshot is at batch %d, the cut ended batch 4", n)
 	}
 	// Two batches of one entry each are 82 of work, and some of it is done.
-	b.config.Snapshot = 3 * 41
+	b.config.SnapshotEvery = 3 * 41
 	b.restart()
 	if n := b.newestSnapshot(); n != 4 {
 		t.Errorf("the newest snapshot is at batch %d before anything happened", n)
@@ -270,7 +270,7 @@ func (b *bank) forgeSnapshot(change func(body []byte)) {
 // genesis and it is not looked at.
 func TestTheSnapshotBeforeIsUsed(t *testing.T) {
 	b, m := paid(t)
-	b.config.Snapshot = 1
+	b.config.SnapshotEvery = 1
 	b.restart()
 	b.accept(m[0].pay(m[1].id, 1))
 	b.awaitSnapshot(7)

@@ -33,9 +33,11 @@ type serveOptions struct {
 	Node      bitcoind.Config
 	Guardians string // address at which the coordinator waits for guardians
 	Policy    settlement.Policy
-	Log       *slog.Logger
-	Waiting   func(guardians, api string) // called once guardians can connect
-	Ready     func(url string)            // called once the API answers
+	// VerifyGenesis replays the whole journal, with every signature, at the start.
+	VerifyGenesis bool
+	Log           *slog.Logger
+	Waiting       func(guardians, api string) // called once guardians can connect
+	Ready         func(url string)            // called once the API answers
 }
 
 func (o *serveOptions) validate() error {
@@ -142,8 +144,7 @@ func openBank(ctx context.Context, o *serveOptions, node *bitcoind.Client, datab
 	if err = b.store.Create(ctx, b.dir.Charter); err != nil {
 		return nil, err
 	}
-	b.engine, err = clearing.Open(ctx, clearing.Config{Store: b.store, Charter: b.dir.Charter, Operator: b.dir.operator, Log: o.Log})
-	if err != nil {
+	if b.engine, err = clearing.Open(ctx, b.clearing(o)); err != nil {
 		return nil, err
 	}
 	if err = b.resume(ctx); err != nil {
@@ -152,6 +153,15 @@ func openBank(ctx context.Context, o *serveOptions, node *bitcoind.Client, datab
 	b.desk, err = settlement.New(settlement.Config{Engine: b.engine, Store: b.store, Vaults: b.vaults,
 		Chain: b.node, Signer: b.quorum, Policy: o.Policy, Log: o.Log})
 	return b, err
+}
+
+// clearing is the configuration of the engine.
+func (b *bank) clearing(o *serveOptions) clearing.Config {
+	c := clearing.Config{Store: b.store, Charter: b.dir.Charter, Operator: b.dir.operator, Log: o.Log}
+	if o.VerifyGenesis {
+		c.VerifyGenesis, c.Checks = true, ledger.CheckAll
+	}
+	return c
 }
 
 // found takes in the founding's guardians. The first time they make the vault's

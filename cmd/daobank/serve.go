@@ -34,12 +34,20 @@ paid.
 
 The process stops, with status 1, whenever it cannot know whether a batch of
 payments was stored. Start it again: it reloads the truth from the database, and
-members send what was not answered once more. Nothing is lost or done twice.`,
+members send what was not answered once more. Nothing is lost or done twice.
+
+A start reads the newest snapshot of the books, replays the payments after it, and
+verifies the operator's signature on every batch since the first. With
+--verify-genesis it replays everything instead, with every member's signature, and
+compares the snapshots with what comes out. It takes longer the older the bank is.`,
 		Example: `  # A bank on a local regtest node, with a PostgreSQL of its own in the data directory
   daobank serve --data ~/bank --bitcoind http://127.0.0.1:18443 --bitcoind-user u --bitcoind-password p
 
   # The same on a database that is already there
   daobank serve --data ~/bank --postgres postgres://bank@127.0.0.1/bank --bitcoind http://127.0.0.1:18443
+
+  # After a repair of the database, or whenever it may have been touched
+  daobank serve --data ~/bank --verify-genesis --bitcoind http://127.0.0.1:18443
 
   # For guardians on other machines
   daobank serve --data ~/bank --guardian-listen 0.0.0.0:7071 --bitcoind http://127.0.0.1:18443`,
@@ -69,6 +77,7 @@ members send what was not answered once more. Nothing is lost or done twice.`,
 	f.StringVar(&o.Node.Password, "bitcoind-password", envOr("DAOBANK_BITCOIND_PASSWORD", ""), "RPC password; prefer the environment (env DAOBANK_BITCOIND_PASSWORD)")
 	f.Int64Var(&o.Policy.FeeRateFallback, "fee-rate-fallback", o.Policy.FeeRateFallback, "fee rate when the node has no estimate, in sat per 1,000 vbytes")
 	f.DurationVar(&o.Policy.Poll, "poll", o.Policy.Poll, "how often the node is asked for a new block")
+	f.BoolVar(&o.VerifyGenesis, "verify-genesis", false, "replay everything since the first batch, with every signature, before the bank opens")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log more")
 	cmd.AddCommand(newServeReadyCommand())
 	return cmd
