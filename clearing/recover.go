@@ -100,8 +100,11 @@ func (r *recovery) openSnapshot(ctx context.Context, at postgres.Snapshot) (*led
 		return nil, bad("it is of another history", nil)
 	}
 	data, err := r.Store.ReadSnapshot(ctx, at.Batch)
-	if err != nil {
-		return nil, bad("it is not there", err)
+	switch {
+	case errors.Is(err, postgres.ErrNotFound):
+		return nil, bad("its bytes are gone", nil)
+	case err != nil:
+		return nil, err
 	}
 	state, err := ledger.DecodeSnapshot(r.Charter, data)
 	if err != nil {
