@@ -299,6 +299,10 @@ func (s *crashStory) finish() {
 		}
 	}
 	s.house.bank.stop()
+	// What banks that were killed wrote down of their books is what the journal
+	// says, or this one would not open.
+	s.house.reopen(s.ctx, "--verify-genesis")
+	s.house.bank.stop()
 }
 
 // withdrawMore sees to it that there is a third settlement, however few blocks
@@ -320,6 +324,9 @@ func (s *crashStory) judge() {
 	s.must(err)
 	defer store.Close()
 	s.judgeOrders(store)
+	if list, err := store.Snapshots(s.ctx); err != nil || len(list) == 0 {
+		s.t.Errorf("%d snapshots are stored (%v): every start replayed all", len(list), err)
+	}
 	report, err := audit.Run(s.ctx, audit.Config{Charter: s.info.Charter, Vault: s.vault, Journal: store,
 		Chain: s.node.Client, Scanner: s.node.Client, Table: func(ctx context.Context) (*audit.Table, error) {
 			batch, balances, err := store.BalancesAt(ctx)

@@ -75,7 +75,7 @@ func (h *house) guardian(i int, folder string) *process {
 
 // spawn starts the bank without waiting for it. The second time it listens where
 // it did before.
-func (h *house) spawn() {
+func (h *house) spawn(more ...string) {
 	h.t.Helper()
 	listen, guardians := "127.0.0.1:0", "127.0.0.1:0"
 	if h.url != "" {
@@ -83,13 +83,13 @@ func (h *house) spawn() {
 	}
 	h.bank = newProcess(h.t, "the bank", filepath.Join(h.dir, "bank.log"),
 		append(nodeEnv(h.node), "DAOBANK_POSTGRES="+h.database),
-		"serve", "--data", h.dir, "--poll", "20ms", "--listen", listen, "--guardian-listen", guardians)
+		append([]string{"serve", "--data", h.dir, "--poll", "20ms", "--listen", listen, "--guardian-listen", guardians}, more...)...)
 	h.bank.start()
 }
 
 // reopen starts the bank again and waits until its API answers.
-func (h *house) reopen(ctx context.Context) {
+func (h *house) reopen(ctx context.Context, more ...string) {
 	h.t.Helper()
-	h.spawn()
+	h.spawn(more...)
 	h.bank.await(ctx, "listening")
 }
