@@ -43,10 +43,14 @@
 // (packages guardian/link and guardian/wire), on a folder of its own
 // (guardian/keep).
 //
-// A guardian has a seat in each group whose key it helped to make (Add). The books
-// say which group guards which coins. When the guardians change, those of now sign
-// a ledger.Rekey: each rebuilds it from the document that its own owner agreed to
-// (Agree) and from the proof that the new guardians made their key (KeyProof).
+// A guardian has a seat in each group whose key it helped to make (Add); the books
+// say which group guards which coins. Guardians change by a Succession: those of the
+// vault's newest key sign a ledger.Rekey, each after it has rebuilt the entry from the document to which its
+// own owner agreed (Agree) and from the proof that all who are named there made
+// their key and can recover their shares (KeyProof). It refuses an entry that the
+// books would not take. From then on each generation signs the coins that lie at its
+// key, and settlements move those of older ones to the newest. What an owner takes
+// back is not signed any more; a signature that is out stands.
 //
 // Founding is what guardians agree on before they make their key with package
 // chilldkg. Attestation is a guardian's signature, with its host key, for what it
