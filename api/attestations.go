@@ -46,20 +46,20 @@ type Council struct {
 }
 
 // attested is the last batch that enough guardians of one generation have
-// attested. Those of an earlier one count too: what they attested stays attested.
-func (b *bank) attested(ctx context.Context) (last uint64, err error) {
-	for _, c := range b.Councils() {
+// attested: of the newest that has attested anything. Who was replaced counts only
+// until enough of those after them have come so far.
+func (b *bank) attested(ctx context.Context) (uint64, error) {
+	for _, c := range slices.Backward(b.Councils()) {
 		hosts := make([][33]byte, len(c.Guardians))
 		for i, host := range c.Guardians {
 			hosts[i] = host
 		}
 		batch, err := b.Attestations.Attested(ctx, c.Threshold, hosts)
-		if err != nil {
-			return 0, err
+		if err != nil || batch > 0 {
+			return batch, err
 		}
-		last = max(last, batch)
 	}
-	return last, nil
+	return 0, nil
 }
 
 // anchored is the last batch whose books a posted settlement anchors, 0 for

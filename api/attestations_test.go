@@ -87,6 +87,22 @@ func TestAttestations(t *testing.T) {
 	if bank, err := f.client.Bank(t.Context()); err != nil || bank.Attested != 2 || bank.Batch != 3 {
 		t.Errorf("attested %d of %d batches, %v; want 2 of 3", bank.Attested, bank.Batch, err)
 	}
+	// New guardians count as soon as enough of them have come somewhere, and those
+	// before them no more.
+	for _, c := range []struct {
+		next []int
+		want uint64
+	}{{[]int{3, 0}, 2}, {[]int{1, 0}, 1}, {[]int{0, 4}, 2}} {
+		var hosts []chilldkg.HostPublicKey
+		for _, i := range c.next {
+			hosts = append(hosts, hostKeys(t)[i])
+		}
+		f.next = &Council{Threshold: 2, Guardians: hosts}
+		if bank, err := f.client.Bank(t.Context()); err != nil || bank.Attested != c.want {
+			t.Errorf("with %v as the next guardians batch %d is attested, %v; want %d", c.next, bank.Attested, err, c.want)
+		}
+	}
+	f.next = nil
 	for batch, want := range [][]int{{0, 1, 2, 4}, {0, 1, 2, 4}, {0, 2, 4}, {0}, nil} {
 		list, err := f.client.Attestations(t.Context(), uint64(batch), hostKeys(t))
 		if err != nil {

@@ -260,6 +260,7 @@ type fixture struct {
 	config Config
 	url    string
 	client *Client
+	next   *Council // guardians after the founding's, when they have changed
 }
 
 func newFixture(t testing.TB) *fixture {
@@ -267,9 +268,15 @@ func newFixture(t testing.TB) *fixture {
 	f := &fixture{TB: t, fakeBank: newFakeBank(t)}
 	f.config = Config{
 		Clearing: f.fakeBank, Journal: f.fakeBank, Attestations: f.fakeBank, Desk: f.fakeBank, Vaults: testVaults(t), Charter: testCharter(),
-		Councils: func() []Council { return []Council{{Threshold: 3, Guardians: hostKeys(t)}} },
-		Ready:    func(context.Context) error { return f.fakeBank.fail },
-		Log:      slog.New(slog.DiscardHandler),
+		Councils: func() []Council {
+			councils := []Council{{Threshold: 3, Guardians: hostKeys(t)}}
+			if f.next != nil {
+				councils = append(councils, *f.next)
+			}
+			return councils
+		},
+		Ready: func(context.Context) error { return f.fakeBank.fail },
+		Log:   slog.New(slog.DiscardHandler),
 	}
 	f.url = f.serve(NewHandler(f.config))
 	f.client = Dial(f.url)

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"fmt"
+	"slices"
 
 	"github.com/btcsuite/btcd/wire"
 
@@ -38,6 +39,7 @@ func (d *Desk) cut(ctx context.Context) (Event, error) {
 	var refused error
 	err := d.view(ctx, func(s *ledger.State) {
 		limits := d.Policy.Limits
+		limits.Away = slices.Clone(limits.Away)
 		for generation := range s.Generation() {
 			if !d.Signer.Reachable(generation) {
 				limits.Away = append(limits.Away, generation)

@@ -17,6 +17,7 @@ const defaultListen = "127.0.0.1:7070"
 func newServeCommand() *cobra.Command {
 	o := &serveOptions{Policy: settlement.DefaultPolicy()}
 	var verbose bool
+	var retired []uint
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the bank: clearing, settlement and the HTTP API",
@@ -58,6 +59,9 @@ compares the snapshots with what comes out. It takes longer the older the bank i
 				level = slog.LevelDebug
 			}
 			o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+			for _, generation := range retired {
+				o.Policy.Limits.Away = append(o.Policy.Limits.Away, uint32(generation))
+			}
 			tell := func(line map[string]string) {
 				text, _ := json.Marshal(line)
 				fmt.Fprintln(cmd.OutOrStdout(), string(text))
@@ -76,6 +80,7 @@ compares the snapshots with what comes out. It takes longer the older the bank i
 	f.StringVar(&o.Node.User, "bitcoind-user", envOr("DAOBANK_BITCOIND_USER", ""), "RPC user (env DAOBANK_BITCOIND_USER)")
 	f.StringVar(&o.Node.Password, "bitcoind-password", envOr("DAOBANK_BITCOIND_PASSWORD", ""), "RPC password; prefer the environment (env DAOBANK_BITCOIND_PASSWORD)")
 	f.Int64Var(&o.Policy.FeeRateFallback, "fee-rate-fallback", o.Policy.FeeRateFallback, "fee rate when the node has no estimate, in sat per 1,000 vbytes")
+	f.UintSliceVar(&retired, "retired", nil, "generations of the vault's key whose coins are left where they are, because too few of their guardians would sign: a settlement must not wait for them")
 	f.DurationVar(&o.Policy.Poll, "poll", o.Policy.Poll, "how often the node is asked for a new block")
 	f.BoolVar(&o.VerifyGenesis, "verify-genesis", false, "replay everything since the first batch, with every signature, before the bank opens")
 	f.BoolVarP(&verbose, "verbose", "v", false, "log more")
