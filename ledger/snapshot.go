@@ -70,8 +70,8 @@ func (p *Snapshot) Digest() Hash {
 }
 
 // Encode writes the canonical bytes (docs/formats.md), signed with the
-// operator's key, in pieces of at most a few hundred kilobytes for each 4,096
-// accounts. Error: the writer's.
+// operator's key, in pieces: 4,096 accounts at a time, and all else before them.
+// Error: the writer's.
 func (p *Snapshot) Encode(w io.Writer, operator *btcec.PrivateKey) error {
 	digest := sha256.New()
 	digest.Write(tagSnapshot[:])
