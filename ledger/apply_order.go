@@ -185,16 +185,29 @@ func (s *State) ApplyOrder(o *Order) (Effects, error) {
 	if err := s.CanApplyOrder(o); err != nil {
 		return Effects{}, err
 	}
+	return s.carryOut(o, o.Digest()), nil
+}
+
+// ApplyDigested is ApplyOrder for whoever has the order's digest already.
+func (s *State) ApplyDigested(o *Order, digest Hash) (Effects, error) {
+	if err := s.CanApplyOrder(o); err != nil {
+		return Effects{}, err
+	}
+	return s.carryOut(o, digest), nil
+}
+
+// carryOut does what CanApplyOrder found to be possible.
+func (s *State) carryOut(o *Order, digest Hash) Effects {
 	s.midBatch = true
 	s.postings = s.postings[:0]
 	if open, ok := o.Body.(*Open); ok {
 		id := AccountID(len(s.accounts))
-		s.accounts = append(s.accounts, account{key: open.Key, last: o.Digest()})
+		s.accounts = append(s.accounts, account{key: open.Key, last: digest})
 		s.byKey[open.Key] = id
-		return Effects{Opened: id}, nil
+		return Effects{Opened: id}
 	}
 	payer := s.account(o.Payer)
-	payer.sequence, payer.last = o.Sequence, o.Digest()
+	payer.sequence, payer.last = o.Sequence, digest
 	switch body := o.Body.(type) {
 	case *Transfer:
 		for _, p := range body.Payments {
@@ -210,5 +223,5 @@ func (s *State) ApplyOrder(o *Order) (Effects, error) {
 	case *Close:
 		payer.closed = true
 	}
-	return Effects{Postings: s.postings}, nil
+	return Effects{Postings: s.postings}
 }

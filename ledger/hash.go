@@ -2,8 +2,11 @@ package ledger
 
 import (
 	"crypto/sha256"
+	"encoding"
 	"encoding/hex"
 	"fmt"
+	"hash"
+	"sync"
 )
 
 // Hash is a 32-byte SHA-256 value. Its text form is plain hex in byte order,
@@ -36,28 +39,49 @@ func unhex(dst, text []byte) error {
 }
 
 // A tag separates one kind of signed or hashed bytes from every other kind.
-// It holds SHA256(name) twice, the prefix of a BIP-340 tagged hash.
-type tag [64]byte
+// It holds the state of SHA-256 after SHA256(name) twice, the prefix of a BIP-340
+// tagged hash: that fills one block, which need not be hashed again each time.
+type tag struct{ state []byte }
 
 func newTag(name string) *tag {
-	var t tag
 	sum := sha256.Sum256([]byte(name))
-	copy(t[:32], sum[:])
-	copy(t[32:], sum[:])
-	return &t
+	d := sha256.New()
+	d.Write(sum[:])
+	d.Write(sum[:])
+	state, err := d.(encoding.BinaryMarshaler).MarshalBinary()
+	if err != nil {
+		panic(err) // crypto/sha256 promises that there is none
+	}
+	return &tag{state}
 }
 
 // hash returns SHA256(SHA256(name) || SHA256(name) || parts…), as BIP-340
 // defines a tagged hash.
 func (t *tag) hash(parts ...[]byte) Hash {
-	d := sha256.New()
-	d.Write(t[:])
+	d := hashers.Get().(*hasher)
+	t.begin(d.Hash)
 	for _, part := range parts {
 		d.Write(part)
 	}
-	var h Hash
-	d.Sum(h[:0])
+	d.Sum(d.sum[:0])
+	h := d.sum
+	hashers.Put(d)
 	return h
+}
+
+// begin sets a SHA-256 to where the tag was hashed.
+func (t *tag) begin(d hash.Hash) {
+	if err := d.(encoding.BinaryUnmarshaler).UnmarshalBinary(t.state); err != nil {
+		panic(err) // it is a state of the same hash
+	}
+}
+
+// hashers are used again, so that hashing allocates nothing.
+var hashers = sync.Pool{New: func() any { return &hasher{Hash: sha256.New()} }}
+
+type hasher struct {
+	hash.Hash
+	sum Hash
 }
 
 var (

@@ -56,7 +56,14 @@ func (t *MerkleTree) Root() Hash {
 
 // Path returns the siblings of a leaf from the bottom up, at most 32.
 func (t *MerkleTree) Path(index int) []Hash {
-	path := make([]Hash, 0, len(t.levels))
+	return t.AppendPath(make([]Hash, 0, t.Depth()), index)
+}
+
+// Depth is the length of the longest path.
+func (t *MerkleTree) Depth() int { return len(t.levels) - 1 }
+
+// AppendPath appends what Path returns, for whoever needs many paths.
+func (t *MerkleTree) AppendPath(path []Hash, index int) []Hash {
 	for _, level := range t.levels {
 		if sibling := index ^ 1; sibling < len(level) {
 			path = append(path, level[sibling])

@@ -185,7 +185,11 @@ func (o *Order) AppendBinary(b []byte) ([]byte, error) {
 
 // Bytes returns the order's canonical bytes, signature included.
 func (o *Order) Bytes() []byte {
-	b, _ := o.AppendBinary(make([]byte, 0, orderPrefix+2+MaxReference+16+64))
+	size := orderPrefix + 1 + MaxReference + 2 + 16 + 64
+	if t, ok := o.Body.(*Transfer); ok {
+		size = orderPrefix + 1 + len(t.Reference) + 2 + 16*len(t.Payments) + 64
+	}
+	b, _ := o.AppendBinary(make([]byte, 0, size))
 	return b
 }
 
@@ -196,6 +200,10 @@ func (o *Order) Digest() Hash {
 	var buf [orderPrefix + 256]byte
 	return tagOrder.hash(o.appendUnsigned(buf[:0]))
 }
+
+// OrderDigest is the Digest of the order with these canonical bytes, for whoever
+// has them already.
+func OrderDigest(canonical []byte) Hash { return tagOrder.hash(canonical[:len(canonical)-64]) }
 
 // Sign sets the order's signature.
 func (o *Order) Sign(priv *btcec.PrivateKey) error {

@@ -64,7 +64,7 @@ func (p *Snapshot) Header() Header { return p.books.last }
 // books that are equal in every field.
 func (p *Snapshot) Digest() Hash {
 	digest := sha256.New()
-	digest.Write(tagSnapshot[:])
+	tagSnapshot.begin(digest)
 	_ = p.write(digest) // a hash takes everything
 	return Hash(digest.Sum(nil))
 }
@@ -74,7 +74,7 @@ func (p *Snapshot) Digest() Hash {
 // Error: the writer's.
 func (p *Snapshot) Encode(w io.Writer, operator *btcec.PrivateKey) error {
 	digest := sha256.New()
-	digest.Write(tagSnapshot[:])
+	tagSnapshot.begin(digest)
 	if err := p.write(io.MultiWriter(w, digest)); err != nil {
 		return err
 	}
