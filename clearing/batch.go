@@ -24,6 +24,8 @@ type batch struct {
 	orders []pendingOrder
 	after  []chan struct{} // closed when the batch is committed
 
+	accounts []postgres.Delta // memory for the deltas in order
+
 	header ledger.Header
 	signed ledger.SignedHeader
 	tree   *ledger.MerkleTree
@@ -38,7 +40,30 @@ type pendingOrder struct {
 	index int // of its entry; -1 when it was refused
 }
 
-func newBatch() *batch { return &batch{deltas: make(map[ledger.AccountID]ledger.Amount)} }
+// newBatch returns an empty batch, with the memory of an earlier one if one is done.
+func (e *Engine) newBatch() *batch {
+	select {
+	case b := <-e.spare:
+		return b
+	default:
+		return &batch{deltas: make(map[ledger.AccountID]ledger.Amount)}
+	}
+}
+
+// recycle gives back the memory of a batch that is answered. Receipts have copies
+// of what they need.
+func (e *Engine) recycle(b *batch) {
+	clear(b.entries)
+	clear(b.orders)
+	clear(b.after)
+	clear(b.deltas)
+	*b = batch{entries: b.entries[:0], leaves: b.leaves[:0], refs: b.refs[:0], deltas: b.deltas,
+		orders: b.orders[:0], after: b.after[:0], accounts: b.accounts[:0]}
+	select {
+	case e.spare <- b:
+	default: // enough are there
+	}
+}
 
 func (b *batch) empty() bool { return len(b.entries) == 0 && len(b.orders) == 0 && len(b.after) == 0 }
 
@@ -61,7 +86,7 @@ func (b *batch) add(canonical []byte, leaf ledger.Hash, ref ledger.OrderRef, eff
 
 // commit is what the store shall write.
 func (b *batch) commit() postgres.Commit {
-	deltas := make([]postgres.Delta, 0, len(b.deltas))
+	deltas := b.accounts[:0]
 	for id, amount := range b.deltas {
 		if amount != 0 {
 			deltas = append(deltas, postgres.Delta{Account: id, Amount: amount})
@@ -69,6 +94,7 @@ func (b *batch) commit() postgres.Commit {
 	}
 	// In the order of the table, for fewer pages at a time.
 	slices.SortFunc(deltas, func(a, b postgres.Delta) int { return cmp.Compare(a.Account, b.Account) })
+	b.accounts = deltas
 	return postgres.Commit{
 		Batch:    &ledger.Batch{Header: b.signed, Entries: b.entries},
 		Refs:     b.refs,

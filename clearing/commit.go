@@ -58,25 +58,42 @@ func (e *Engine) acknowledge() {
 	for b := range e.committed {
 		for i := 0; i < len(b.orders); {
 			sub, first := b.orders[i].sub, i
-			for ; i < len(b.orders) && b.orders[i].sub == sub; i++ {
-				e.answer(b, &b.orders[i])
+			for i++; i < len(b.orders) && b.orders[i].sub == sub; i++ {
 			}
+			e.answerTogether(b, b.orders[first:i])
 			sub.done(i - first)
 		}
 		for _, done := range b.after {
 			close(done)
 		}
+		e.recycle(b)
 	}
 }
 
-func (e *Engine) answer(b *batch, p *pendingOrder) {
+// answerTogether answers the orders that one call handed in. Their paths share one
+// piece of memory, which lives as long as one of the receipts.
+func (e *Engine) answerTogether(b *batch, orders []pendingOrder) {
+	var paths []ledger.Hash
+	if b.tree != nil {
+		paths = make([]ledger.Hash, 0, len(orders)*b.tree.Depth())
+	}
+	for i := range orders {
+		paths = e.answer(b, &orders[i], paths)
+	}
+}
+
+// answer appends the order's path to paths.
+func (e *Engine) answer(b *batch, p *pendingOrder, paths []ledger.Hash) []ledger.Hash {
 	p.it.answer.given = true
 	if p.index < 0 {
 		if p.it.answer.repeats == (ledger.OrderRef{}) {
 			e.stats.refuse(ledger.CodeOf(p.it.answer.err))
 		}
-		return
+		return paths
 	}
 	e.stats.accepted.Add(1)
-	p.it.answer.acceptance.Receipt = ledger.Receipt{Header: b.signed, Index: uint32(p.index), Path: b.tree.Path(p.index)}
+	from := len(paths)
+	paths = b.tree.AppendPath(paths, p.index)
+	p.it.answer.acceptance.Receipt = ledger.Receipt{Header: b.signed, Index: uint32(p.index), Path: paths[from:len(paths):len(paths)]}
+	return paths
 }

@@ -62,6 +62,7 @@ type Engine struct {
 	slot      chan struct{}   // a token when the committer is free
 	sealed    chan *batch     // to the committer; at most one, by the token
 	committed chan *batch     // to the acknowledger
+	spare     chan *batch     // answered, to be filled again
 	nudge     chan struct{}   // to the projector
 	lookups   chan struct{}   // a token for each resubmission being looked up
 	stop      context.Context // ends when the engine must stop at once

@@ -14,12 +14,23 @@ const (
 	leaseCheck   = time.Second // between two looks at the lease
 )
 
+// While orders wait, the history gets this share of the time, so that payments do
+// not pay for it: one part in ten. It catches up when the load falls.
+const (
+	projectShare = 10
+	projectPause = 2 * time.Second // at most between two steps
+)
+
 // project follows the journal and derives the members' history. No payment
 // waits for it: a step that fails is taken again.
 func (e *Engine) project(ctx context.Context) {
 	defer e.followers.Done()
 	for {
+		began := time.Now()
 		position, newest, err := e.config.Store.Project(ctx)
+		if e.queued.Load() > 0 && !pause(ctx, min((projectShare-1)*time.Since(began), projectPause)) {
+			return
+		}
 		switch {
 		case ctx.Err() != nil:
 			return

@@ -19,7 +19,7 @@ type sequencer struct {
 func (e *Engine) sequence() {
 	defer e.stages.Done()
 	defer close(e.sealed)
-	s := &sequencer{Engine: e, open: newBatch(), intake: e.intake}
+	s := &sequencer{Engine: e, open: e.newBatch(), intake: e.intake}
 	for s.step() {
 	}
 }
@@ -113,7 +113,7 @@ func (s *sequencer) send() bool {
 		}
 		s.copyBooks(b)
 	}
-	s.open = newBatch()
+	s.open = s.newBatch()
 	s.sealed <- b
 	return true
 }
@@ -140,7 +140,7 @@ func (s *sequencer) applyOrder(sub *submission, it *item) {
 	pending := pendingOrder{sub: sub, it: it, index: -1}
 	effects, err := ledger.Effects{}, s.judge(it)
 	if err == nil {
-		effects, err = s.state.ApplyOrder(it.order)
+		effects, err = s.state.ApplyDigested(it.order, it.digest)
 	}
 	if err != nil {
 		it.answer.err = err

@@ -26,6 +26,7 @@ func newEngine(config Config, epoch uint64, books *recovery) *Engine {
 		slot:      make(chan struct{}, 1),
 		sealed:    make(chan *batch, 1),
 		committed: make(chan *batch, 1),
+		spare:     make(chan *batch, 4),
 		nudge:     make(chan struct{}, 1),
 		lookups:   make(chan struct{}, lookupsMax),
 		done:      make(chan struct{}),

@@ -103,7 +103,7 @@ func (e *Engine) verifyJobs(w *verifyWork) {
 // prepare computes what the later stages need, while it can be done on all cores.
 func (it *item) prepare() {
 	it.bytes = it.order.Bytes()
-	it.digest = it.order.Digest()
+	it.digest = ledger.OrderDigest(it.bytes)
 	it.leaf = ledger.EntryLeaf(it.bytes)
 }
 

@@ -39,7 +39,7 @@ func Open(ctx context.Context, url string) (*Store, error) {
 	// A writer that hangs inside a Tx must not keep a take-over waiting for ever.
 	params["idle_in_transaction_session_timeout"] = "15s"
 	s := &Store{}
-	if s.writes, err = connect(ctx, config, 4); err != nil {
+	if s.writes, err = connect(ctx, writing(config), 4); err != nil {
 		return nil, err
 	}
 	if s.reads, err = connect(ctx, config, max(4, 2*runtime.NumCPU())); err != nil {
@@ -51,6 +51,18 @@ func Open(ctx context.Context, url string) (*Store, error) {
 		return nil, err
 	}
 	return s, nil
+}
+
+// writing is the configuration of the connections that commit. What they ask for
+// is found by a primary key, row for row; statistics that are old or not there
+// yet (as in a new bank, or after many accounts were opened) must not lead them to
+// read whole tables, or to make a bitmap for each account.
+func writing(config *pgxpool.Config) *pgxpool.Config {
+	config = config.Copy()
+	for _, path := range []string{"enable_seqscan", "enable_bitmapscan", "enable_hashjoin", "enable_mergejoin"} {
+		config.ConnConfig.RuntimeParams[path] = "off"
+	}
+	return config
 }
 
 func connect(ctx context.Context, config *pgxpool.Config, conns int) (*pgxpool.Pool, error) {
