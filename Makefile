@@ -86,6 +86,10 @@ fuzz: ## Run each fuzz target for FUZZTIME (30s)
 bench: setup ## Run the benchmarks
 	$(GO) test -run '^$$' -bench . -benchmem ./...
 
+.PHONY: bench-clearing
+bench-clearing: setup build ## Measure clearing and write its table and drawing into docs/
+	bin/daobank bench clearing --all --markdown docs/benchmarks.md --svg docs/benchmarks-clearing.svg
+
 ##@ Package and clean
 
 .PHONY: images

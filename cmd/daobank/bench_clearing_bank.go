@@ -1,0 +1,208 @@
+package main
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"log/slog"
+	"os"
+	"runtime"
+	"sync/atomic"
+	"time"
+
+	"github.com/btcsuite/btcd/btcec/v2"
+	"github.com/btcsuite/btcd/btcec/v2/schnorr"
+	"golang.org/x/sync/errgroup"
+
+	"github.com/daobank/daobank/clearing"
+	"github.com/daobank/daobank/ledger"
+	"github.com/daobank/daobank/ledger/postgres"
+	"github.com/daobank/daobank/ledger/postgres/cluster"
+)
+
+// clearingBank is a bank in this process, on a database of its own, with
+// accounts that have money.
+type clearingBank struct {
+	accounts int
+	url      string
+	store    *postgres.Store
+	engine   *clearing.Engine
+	charter  ledger.Charter
+	runs     uint64 // seeds the traffic: no run repeats another
+}
+
+const (
+	operatorKey    = 1         // what the bank signs with
+	firstKey       = 1_000_000 // the first member's; each next one has the next number
+	openedTogether = 8192      // accounts that are opened by one call
+	wealth         = 100_000_000
+)
+
+// benchKey is the private key of this number. Keys that anyone can guess are good
+// enough for a bank that ends with the measurement.
+func benchKey(n int) *btcec.PrivateKey {
+	var key btcec.PrivateKey
+	key.Key.SetInt(uint32(n))
+	return &key
+}
+
+// signQuickly signs without verifying the signature again, which takes btcec four
+// times as long as signing.
+func signQuickly(o *ledger.Order, key *btcec.PrivateKey) error {
+	digest := o.Digest()
+	s, err := schnorr.Sign(key, digest[:], schnorr.FastSign())
+	if err != nil {
+		return err
+	}
+	o.Signature = ledger.Signature(s.Serialize())
+	return nil
+}
+
+// openClearingBank makes a bank on a server and gives its members money.
+func openClearingBank(ctx context.Context, pg *cluster.Cluster, accounts int, say func(string, ...any)) (_ *clearingBank, err error) {
+	b := &clearingBank{accounts: accounts, charter: ledger.Charter{Name: "bench", Chain: ledger.Hash{1}, Operator: ledger.KeyOf(benchKey(operatorKey)),
+		BirthHeight: 100, BirthHash: ledger.Hash{100}, Depth: 1, WithdrawalMin: 1000}}
+	if b.url, err = pg.CreateDatabase(ctx, fmt.Sprintf("bench_%d_%d", os.Getpid(), databases.Add(1))); err != nil {
+		return nil, err
+	}
+	if b.store, err = postgres.Open(ctx, b.url); err != nil {
+		return nil, err
+	}
+	if err := b.store.Create(ctx, b.charter); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	b.engine, err = clearing.Open(ctx, clearing.Config{Store: b.store, Charter: b.charter, Operator: benchKey(operatorKey),
+		Log: slog.New(slog.DiscardHandler)})
+	if err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	say("opening %d accounts", accounts)
+	if err := errors.Join(b.openAccounts(ctx), b.fund(ctx)); err != nil {
+		return nil, errors.Join(err, b.close())
+	}
+	return b, b.settle(ctx)
+}
+
+// databases numbers the banks of this process.
+var databases atomic.Uint64
+
+// close stops the bank; its database goes with the server.
+func (b *clearingBank) close() error {
+	var err error
+	if b.engine != nil {
+		ctx, cancel := context.WithTimeout(context.Background(), time.Minute)
+		defer cancel()
+		err = b.engine.Close(ctx)
+	}
+	b.store.Close()
+	return err
+}
+
+// benchMember is the account with this index among the members.
+func benchMember(i int) ledger.AccountID { return ledger.FirstMember + ledger.AccountID(i) }
+
+func (b *clearingBank) openAccounts(ctx context.Context) error {
+	for first := 0; first < b.accounts; first += openedTogether {
+		orders := make([]*ledger.Order, min(openedTogether, b.accounts-first))
+		err := onAllCores(len(orders), func(i int) error {
+			key := benchKey(firstKey + first + i)
+			orders[i] = &ledger.Order{Bank: b.charter.ID(), Body: &ledger.Open{Key: ledger.KeyOf(key)}}
+			return signQuickly(orders[i], key)
+		})
+		if err != nil {
+			return err
+		}
+		for i, o := range b.engine.SubmitMany(ctx, orders) {
+			if o.Err != nil || o.Acceptance.Account != benchMember(first+i) {
+				return fmt.Errorf("open account %d: got %d, %w", benchMember(first+i), o.Acceptance.Account, o.Err)
+			}
+		}
+	}
+	return nil
+}
+
+// fund credits one deposit to the first member, who pays everyone else.
+func (b *clearingBank) fund(ctx context.Context) error {
+	deposit := &ledger.Deposit{OutPoint: ledger.OutPoint{TxID: ledger.Hash{1}}, Amount: ledger.Amount(b.accounts) * wealth,
+		Branch: ledger.BranchDeposit, Index: benchMember(0).Index(), Height: b.charter.BirthHeight + 1, TxIndex: 1}
+	block := &ledger.Block{Height: deposit.Height, Hash: ledger.Hash{101}, Previous: b.charter.BirthHash}
+	if err := b.engine.Record(ctx, []ledger.Event{block, deposit}); err != nil {
+		return err
+	}
+	tips, err := b.tips(ctx)
+	if err != nil {
+		return err
+	}
+	var orders []*ledger.Order
+	for next := 1; next < b.accounts; next += ledger.MaxPayees {
+		transfer := &ledger.Transfer{}
+		for i := next; i < min(next+ledger.MaxPayees, b.accounts); i++ {
+			transfer.Payments = append(transfer.Payments, ledger.Payment{Payee: benchMember(i), Amount: wealth})
+		}
+		o := &ledger.Order{Bank: b.charter.ID(), Body: transfer}
+		if err := tips[0].sign(o); err != nil {
+			return err
+		}
+		orders = append(orders, o)
+	}
+	for _, o := range b.engine.SubmitMany(ctx, orders) {
+		if o.Err != nil {
+			return fmt.Errorf("give the members money: %w", o.Err)
+		}
+	}
+	return nil
+}
+
+// settle waits until the members' history has caught up, so that no run pays for
+// the one before it.
+func (b *clearingBank) settle(ctx context.Context) error {
+	for {
+		position, newest, err := b.store.Project(ctx)
+		if err != nil || position >= newest {
+			return err
+		}
+	}
+}
+
+// A tip is the end of an account's chain of orders.
+type tip struct {
+	account  int
+	sequence uint64
+	last     ledger.Hash
+}
+
+// tips reads the ends of all members' chains, by member.
+func (b *clearingBank) tips(ctx context.Context) ([]tip, error) {
+	tips := make([]tip, b.accounts)
+	err := b.engine.View(ctx, func(s *ledger.State) {
+		for i := range tips {
+			a, _ := s.Account(benchMember(i))
+			tips[i] = tip{account: i, sequence: a.Sequence, last: a.Last}
+		}
+	})
+	return tips, err
+}
+
+// sign makes an order the account's next.
+func (t *tip) sign(o *ledger.Order) error {
+	o.Payer, o.Sequence, o.Previous = benchMember(t.account), t.sequence+1, t.last
+	t.sequence, t.last = o.Sequence, o.Digest()
+	return signQuickly(o, benchKey(firstKey+t.account))
+}
+
+// onAllCores calls f for 0 to n-1, on as many cores as there are.
+func onAllCores(n int, f func(i int) error) error {
+	var group errgroup.Group
+	var next atomic.Int64
+	for range min(n, runtime.GOMAXPROCS(0)) {
+		group.Go(func() error {
+			for i := next.Add(1) - 1; i < int64(n); i = next.Add(1) - 1 {
+				if err := f(int(i)); err != nil {
+					return err
+				}
+			}
+			return nil
+		})
+	}
+	return group.Wait()
+}
