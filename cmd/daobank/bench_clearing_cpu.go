@@ -24,24 +24,39 @@ func ownCPU() time.Duration {
 	return time.Duration(used.Utime.Nano() + used.Stime.Nano())
 }
 
-// cpu is the processor time that this process and the server's have used, as far
-// as /proc tells.
-func (b *clearingBank) cpu(ctx context.Context) (time.Duration, error) {
+// A cpuMeter reads the processor time that this process and the server's have used.
+type cpuMeter struct {
+	own    time.Duration
+	server map[int]time.Duration // by process
+}
+
+// readCPU starts a meter. Of the server it sees what /proc tells.
+func (b *clearingBank) readCPU(ctx context.Context) (m cpuMeter, err error) {
 	conn, err := pgx.Connect(ctx, b.url)
 	if err != nil {
-		return 0, err
+		return m, err
 	}
 	defer conn.Close(context.WithoutCancel(ctx))
 	rows, err := conn.Query(ctx, "select pid from pg_stat_activity where pid <> pg_backend_pid()")
 	if err != nil {
-		return 0, err
+		return m, err
 	}
 	pids, err := pgx.CollectRows(rows, pgx.RowTo[int])
-	total := ownCPU()
+	m = cpuMeter{own: ownCPU(), server: make(map[int]time.Duration, len(pids))}
 	for _, pid := range pids {
-		total += processCPU(pid)
+		m.server[pid] = processCPU(pid)
 	}
-	return total, err
+	return m, err
+}
+
+// since is what was used after an earlier reading, but for server processes that
+// have ended in between.
+func (m cpuMeter) since(earlier cpuMeter) time.Duration {
+	total := m.own - earlier.own
+	for pid, used := range m.server {
+		total += max(0, used-earlier.server[pid])
+	}
+	return total
 }
 
 // processCPU is the first field of /proc/<pid>/schedstat: nanoseconds on a

@@ -92,7 +92,7 @@ func (b *clearingBank) measure(ctx context.Context, r clearingRun, say func(stri
 		return f, err
 	}
 	debug.FreeOSMemory()
-	before, err := b.cpu(ctx)
+	before, err := b.readCPU(ctx)
 	if err != nil {
 		return f, err
 	}
@@ -101,11 +101,11 @@ func (b *clearingBank) measure(ctx context.Context, r clearingRun, say func(stri
 		return f, err
 	}
 	f.RSS = residentBytes()
-	used, err := b.cpu(ctx)
+	now, err := b.readCPU(ctx)
 	if err != nil {
 		return f, err
 	}
-	f.cpu = (used - before).Seconds()
+	f.cpu = now.since(before).Seconds()
 	return f, b.account(ctx, &f, lanes, after, elapsed, r.Payees)
 }
 
