@@ -23,6 +23,7 @@ type clearingOptions struct {
 	Seconds  float64
 	All      bool   // the whole table
 	Many     int    // accounts of the largest bank of the table
+	Past     int    // transfers of the bank that is recovered
 	SVG      string // file for the drawing; empty draws nothing
 	Markdown string // file whose marked part gets the table
 }
@@ -78,6 +79,7 @@ the time.
 	f.Float64Var(&o.Seconds, "seconds", 5, "time under load")
 	f.BoolVar(&o.All, "all", false, "measure the whole table")
 	f.IntVar(&o.Many, "many", 1_000_000, "with --all, the accounts of the largest bank")
+	f.IntVar(&o.Past, "past", recoveryTarget.Transfers, "with --all, the transfers of the bank that is recovered")
 	f.StringVar(&o.SVG, "svg", "", "with --all, draw rate and latency over offered load into this file")
 	f.StringVar(&o.Markdown, "markdown", "", "with --all, write the table between the marks of this file")
 	return cmd
@@ -93,6 +95,8 @@ func (o *clearingOptions) validate() error {
 		return fmt.Errorf("--payees is from 1 to %d", ledger.MaxPayees)
 	case o.API != "" && o.API != apiBatch && o.API != apiSingle:
 		return fmt.Errorf("--api is %q or %q", apiBatch, apiSingle)
+	case o.Many < 2 || o.Many > 10_000_000 || o.Past < 100 || o.Past > 100_000_000:
+		return errors.New("--many is from 2 to 10,000,000, --past from 100 to 100,000,000")
 	case !(o.Seconds > 0 && o.Seconds <= 600):
 		return errors.New("--seconds is above 0 and at most 600")
 	case !o.All && (o.SVG != "" || o.Markdown != ""):
@@ -119,13 +123,14 @@ func (o *clearingOptions) run() clearingRun {
 
 // clearingBench is a session of measurements and its result, which --json prints.
 type clearingBench struct {
-	Machine  benchMachine  `json:"machine"`
-	Postgres string        `json:"postgres"`
-	Runs     []namedRun    `json:"runs"`
-	Lone     latencyFigure `json:"lone"`    // one payment at a time on an idle bank
-	Quarter  latencyFigure `json:"quarter"` // at a quarter of the peak
-	Offered  []offeredLoad `json:"offered"`
-	Memory   float64       `json:"bytes_per_account"`
+	Machine  benchMachine    `json:"machine"`
+	Postgres string          `json:"postgres"`
+	Runs     []namedRun      `json:"runs"`
+	Lone     latencyFigure   `json:"lone"`    // one payment at a time on an idle bank
+	Quarter  latencyFigure   `json:"quarter"` // at a quarter of the peak
+	Offered  []offeredLoad   `json:"offered"`
+	Memory   float64         `json:"bytes_per_account"`
+	Recovery recoveryFigures `json:"recovery"`
 
 	options clearingOptions
 	pg      *cluster.Cluster

@@ -62,7 +62,7 @@ func signQuickly(o *ledger.Order, key *btcec.PrivateKey) error {
 func openClearingBank(ctx context.Context, pg *cluster.Cluster, accounts int, say func(string, ...any)) (_ *clearingBank, err error) {
 	b := &clearingBank{accounts: accounts, charter: ledger.Charter{Name: "bench", Chain: ledger.Hash{1}, Operator: ledger.KeyOf(benchKey(operatorKey)),
 		BirthHeight: 100, BirthHash: ledger.Hash{100}, Depth: 1, WithdrawalMin: 1000}}
-	if b.url, err = pg.CreateDatabase(ctx, fmt.Sprintf("bench_%d_%d", os.Getpid(), databases.Add(1))); err != nil {
+	if b.url, err = newDatabase(ctx, pg); err != nil {
 		return nil, err
 	}
 	if b.store, err = postgres.Open(ctx, b.url); err != nil {
@@ -205,4 +205,9 @@ func onAllCores(n int, f func(i int) error) error {
 		})
 	}
 	return group.Wait()
+}
+
+// newDatabase makes an empty database that no other run uses.
+func newDatabase(ctx context.Context, pg *cluster.Cluster) (url string, err error) {
+	return pg.CreateDatabase(ctx, fmt.Sprintf("bench_%d_%d", os.Getpid(), databases.Add(1)))
 }

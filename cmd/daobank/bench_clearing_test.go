@@ -80,9 +80,9 @@ func TestBenchClearingTable(t *testing.T) {
 	if err := os.WriteFile(document, []byte("before\n"+tableBegins+"old\n"+tableEnds+"after\n"), 0o600); err != nil {
 		t.Fatal(err)
 	}
-	lines := runBenchClearing(t, "--all", "--accounts", "150", "--many", "300", "--seconds", "0.05", "--json", "--svg", drawing, "--markdown", document)
+	lines := runBenchClearing(t, "--all", "--accounts", "150", "--many", "300", "--past", "4000", "--seconds", "0.05", "--json", "--svg", drawing, "--markdown", document)
 	want := []string{"in_process", "in_process_of_ceiling", "verify_1024_over_btcec", "hot_over_even", "api_batches_of_500", "api_single_64_clients",
-		"orders_of_100_payees", "quarter_of_peak_p99", "lone_payment_p50", "memory_per_account", "cost_many_over_few_accounts"}
+		"orders_of_100_payees", "quarter_of_peak_p99", "lone_payment_p50", "memory_per_account", "cost_many_over_few_accounts", "recovery"}
 	if got := targetNames(t, lines[len(lines)-1]); !slices.Equal(got, want) {
 		t.Errorf("targets %v, want %v", got, want)
 	}
