@@ -9,6 +9,9 @@ GO ?= go
 FUZZTIME ?= 30s
 # What is added to "daobank demo", for instance DEMOFLAGS=--json.
 DEMOFLAGS ?=
+# How many faults "make chaos" makes, and what is added to it, for instance CHAOSFLAGS=-kills.seed=7.
+CHAOS ?= 100
+CHAOSFLAGS ?=
 # What is added to both runs of "go test", for instance TESTFLAGS=-short.
 TESTFLAGS ?=
 
@@ -81,6 +84,11 @@ verify-wasm: ## Check that the state machine builds for a browser
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (30s)
 	@scripts/fuzz "$(FUZZTIME)"
+
+.PHONY: chaos
+chaos: setup ## Kill the bank and PostgreSQL CHAOS times (100) under load, and check as many histories
+	$(GO) test -count=1 -timeout 3h -v ./clearing -run '^TestLinearizable$$' -args -linear.rounds=$(CHAOS)
+	$(GO) test -count=1 -timeout 3h -v ./integration -run '^TestKills$$' -args -kills.count=$(CHAOS) $(CHAOSFLAGS)
 
 .PHONY: bench
 bench: setup ## Run the benchmarks
