@@ -1,10 +1,14 @@
-// Package lossy is a connection to PostgreSQL that loses the end of a commit,
-// for tests of what a program does when it cannot know whether it committed.
+// Package lossy is a connection to PostgreSQL that loses or delays the end of a
+// commit, for tests of what a program does when it cannot know whether it
+// committed, and when its disk is slow.
 //
 // A Proxy forwards everything until it is told to lose the next commit of a
 // batch: either its reply, when the server has committed, or the COMMIT itself,
 // when it has not. The client sees the same in both cases: the connection
 // breaks. Connections made afterwards work again.
+//
+// Told to delay, it lets each COMMIT of a batch wait on its way, as a server does
+// whose disk takes long to say that it has the data.
 package lossy
 
 import (
@@ -17,6 +21,7 @@ import (
 	"net/url"
 	"sync"
 	"sync/atomic"
+	"time"
 
 	"github.com/jackc/pgx/v5/pgconn"
 )
@@ -34,6 +39,7 @@ type Proxy struct {
 	server   *pgconn.Config
 	lose     atomic.Int32
 	lost     atomic.Int32
+	gate     atomic.Pointer[gate] // nil when commits pass freely
 
 	mu     sync.Mutex
 	closed bool
@@ -72,9 +78,62 @@ func (p *Proxy) LoseCommit() { p.lose.Store(loseCommit) }
 // Lost is the number of commits or replies lost so far.
 func (p *Proxy) Lost() int { return int(p.lost.Load()) }
 
+// A gate is where commits wait.
+type gate struct {
+	delay   time.Duration // for each; 0 waits until the gate opens
+	open    chan struct{}
+	waiting atomic.Int32
+}
+
+// Delay lets each COMMIT of a batch from now on wait for that long; 0 ends it.
+func (p *Proxy) Delay(d time.Duration) {
+	if d == 0 {
+		p.setGate(nil)
+		return
+	}
+	p.setGate(&gate{delay: d, open: make(chan struct{})})
+}
+
+// Hold keeps back each COMMIT of a batch until Delay or Close is called.
+func (p *Proxy) Hold() { p.setGate(&gate{open: make(chan struct{})}) }
+
+// Held is the number of commits that wait now.
+func (p *Proxy) Held() int {
+	if g := p.gate.Load(); g != nil {
+		return int(g.waiting.Load())
+	}
+	return 0
+}
+
+func (p *Proxy) setGate(g *gate) {
+	if old := p.gate.Swap(g); old != nil {
+		close(old.open)
+	}
+}
+
+// pass returns when a commit may go on.
+func (g *gate) pass() {
+	if g == nil {
+		return
+	}
+	g.waiting.Add(1)
+	defer g.waiting.Add(-1)
+	var passed <-chan time.Time // never, without a delay
+	if g.delay > 0 {
+		timer := time.NewTimer(g.delay)
+		defer timer.Stop()
+		passed = timer.C
+	}
+	select {
+	case <-passed:
+	case <-g.open:
+	}
+}
+
 // Close breaks all connections and returns when they are gone.
 func (p *Proxy) Close() {
 	p.listener.Close()
+	p.setGate(nil)
 	p.mu.Lock()
 	p.closed = true
 	for c := range p.conns {
@@ -166,6 +225,7 @@ func (p *Proxy) forwardRequests(client io.Reader, server io.Writer, deaf *atomic
 			batch = true
 		case batch && isCommit(message):
 			batch = false
+			p.gate.Load().pass()
 			switch p.lose.Swap(loseNothing) {
 			case loseCommit:
 				p.lost.Add(1)
