@@ -92,6 +92,26 @@ type acceptanceForm struct {
 	Receipt  ledger.Receipt   `json:"receipt"` // canonical bytes in hex
 }
 
+// appendJSON appends what json.Marshal returns, which takes four times as long: these
+// are nearly all bytes that the bank sends under load.
+func (f *acceptanceForm) appendJSON(b []byte) []byte {
+	b = append(b, `{"account":"`...)
+	b = append(b, f.Account...) // dao1…, or a name of the bank's own: nothing to escape
+	b = append(b, `","number":`...)
+	b = strconv.AppendUint(b, uint64(f.Number), 10)
+	b = append(b, `,"batch":`...)
+	b = strconv.AppendUint(b, f.Batch, 10)
+	b = append(b, `,"index":`...)
+	b = strconv.AppendUint(b, uint64(f.Index), 10)
+	b = append(b, `,"digest":"`...)
+	b = hex.AppendEncode(b, f.Digest[:])
+	b = append(b, `","repeated":`...)
+	b = strconv.AppendBool(b, f.Repeated)
+	b = append(b, `,"receipt":"`...)
+	b = hex.AppendEncode(b, f.Receipt.Bytes())
+	return append(b, `"}`...)
+}
+
 // outcomeForm reads one line of the answer to a batch of orders: an acceptance
 // or an error.
 type outcomeForm struct {

@@ -22,8 +22,9 @@ const (
 	MaxOrdersSize = 4 << 20
 
 	// chunk is how many orders of a batch are carried out before their outcomes
-	// are sent, so that memory for answers stays small.
-	chunk = 256
+	// are sent, so that memory for answers stays small. A chunk is a commit or two
+	// to wait for.
+	chunk = 1024
 )
 
 func readBody(req *http.Request, limit int64) ([]byte, error) {
@@ -78,17 +79,19 @@ func (b *bank) postOrders(w http.ResponseWriter, req *http.Request) error {
 	w.Header().Set("Content-Type", "application/x-ndjson")
 	w.Header().Set("Cache-Control", "no-store")
 	flush := http.NewResponseController(w)
-	lines := json.NewEncoder(w)
+	var lines []byte // of one chunk
 	var unanswered error
 	for len(orders) > 0 {
 		now := orders[:min(chunk, len(orders))]
 		orders = orders[len(now):]
 		var outcomes []clearing.Outcome
 		outcomes, unanswered = b.carryOut(req.Context(), now, unanswered)
+		lines = lines[:0]
 		for i := range outcomes {
-			if err := lines.Encode(b.outcome(req, now[i], &outcomes[i])); err != nil {
-				return nil // whoever hung up is not told
-			}
+			lines = b.appendOutcome(lines, req, now[i], &outcomes[i])
+		}
+		if _, err := w.Write(lines); err != nil {
+			return nil // whoever hung up is not told
 		}
 		_ = flush.Flush()
 	}
@@ -115,15 +118,20 @@ func (b *bank) carryOut(ctx context.Context, orders []*ledger.Order, unanswered 
 	return outcomes, nil
 }
 
-func (b *bank) outcome(req *http.Request, order *ledger.Order, o *clearing.Outcome) any {
+// appendOutcome appends one line.
+func (b *bank) appendOutcome(line []byte, req *http.Request, order *ledger.Order, o *clearing.Outcome) []byte {
 	if o.Err == nil {
-		return b.acceptance(order, &o.Acceptance)
+		return append(b.acceptance(order, &o.Acceptance).appendJSON(line), '\n')
 	}
 	e := refusal(o.Err)
 	if statusOf(e.Code) == http.StatusInternalServerError {
 		b.Log.Error("an order of a batch met a fault", "path", req.URL.Path, "error", o.Err)
 	}
-	return errorForm{Error: &errorBody{Code: e.Code, Message: e.Message}}
+	text, err := json.Marshal(errorForm{Error: &errorBody{Code: e.Code, Message: e.Message}})
+	if err != nil {
+		panic(err) // two texts always have a JSON form
+	}
+	return append(append(line, text...), '\n')
 }
 
 // decodeOrders reads canonical orders that stand one after another. Errors:

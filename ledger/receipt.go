@@ -31,7 +31,8 @@ func (r *Receipt) Verify(charter *Charter, entry []byte) error {
 
 // Bytes returns the receipt's canonical bytes.
 func (r *Receipt) Bytes() []byte {
-	b := r.Header.Bytes()
+	b := make([]byte, 0, SignedHeaderSize+5+32*len(r.Path))
+	b = append(r.Header.append(b), r.Header.Signature[:]...)
 	b = be.AppendUint32(b, r.Index)
 	b = append(b, byte(len(r.Path)))
 	for _, h := range r.Path {
@@ -70,6 +71,9 @@ func DecodeReceipt(data []byte) (Receipt, error) {
 	n := int(in.u8())
 	if n > maxPath {
 		return Receipt{}, fail(CodeMalformed, "the receipt's path has %d steps: at most %d are possible", n, maxPath)
+	}
+	if n > 0 && 32*n <= len(in.rest) {
+		r.Path = make([]Hash, 0, n)
 	}
 	for range n {
 		r.Path = append(r.Path, in.hash())
