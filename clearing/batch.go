@@ -50,9 +50,13 @@ func (e *Engine) newBatch() *batch {
 	}
 }
 
-// recycle gives back the memory of a batch that is answered. Receipts have copies
-// of what they need.
+// recycle gives back the memory of a batch that is answered, unless it is much more
+// than a batch needs (orders with many payees). Receipts have copies of what they
+// need.
 func (e *Engine) recycle(b *batch) {
+	if len(b.deltas) > 4*e.config.BatchMax {
+		return
+	}
 	clear(b.entries)
 	clear(b.orders)
 	clear(b.after)

@@ -14,8 +14,8 @@ const (
 	leaseCheck   = time.Second // between two looks at the lease
 )
 
-// While orders wait, the history gets this share of the time, so that payments do
-// not pay for it: one part in ten. It catches up when the load falls.
+// While payments are made, the history gets one part in ten of the time, so that
+// they do not pay for it. It catches up when the load falls.
 const (
 	projectShare = 10
 	projectPause = 2 * time.Second // at most between two steps
@@ -26,9 +26,10 @@ const (
 func (e *Engine) project(ctx context.Context) {
 	defer e.followers.Done()
 	for {
-		began := time.Now()
+		began, batches := time.Now(), e.stats.batches.Load()
 		position, newest, err := e.config.Store.Project(ctx)
-		if e.queued.Load() > 0 && !pause(ctx, min((projectShare-1)*time.Since(began), projectPause)) {
+		busy := e.queued.Load() > 0 || e.stats.batches.Load() != batches
+		if busy && !pause(ctx, min((projectShare-1)*time.Since(began), projectPause)) {
 			return
 		}
 		switch {

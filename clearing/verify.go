@@ -15,7 +15,7 @@ const (
 
 // knownKeys is how many accounts' public keys the verifier remembers as points, at
 // about 100 bytes each: those that it has seen a signature of.
-const knownKeys = 1 << 20
+const knownKeys = 1 << 18
 
 // A verifier returns the indices of the items whose signature is bad, ascending.
 // Several goroutines call it at once.

@@ -5,6 +5,8 @@ import (
 
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
+
+	"github.com/daobank/daobank/bip340"
 )
 
 // Key is an x-only public key as BIP-340 defines it.
@@ -36,22 +38,7 @@ func (k Key) Validate() error {
 }
 
 // Verify checks a BIP-340 signature over a 32-byte digest.
-func (k Key) Verify(digest Hash, sig Signature) bool {
-	// btcec reduces s modulo the group order; BIP-340 refuses one that is not below it.
-	var s btcec.ModNScalar
-	if s.SetByteSlice(sig[32:]) {
-		return false
-	}
-	pub, err := schnorr.ParsePubKey(k[:])
-	if err != nil {
-		return false
-	}
-	parsed, err := schnorr.ParseSignature(sig[:])
-	if err != nil {
-		return false
-	}
-	return parsed.Verify(digest[:], pub)
-}
+func (k Key) Verify(digest Hash, sig Signature) bool { return bip340.Verify(k, digest[:], sig) }
 
 // String returns 128 hex digits.
 func (s Signature) String() string { return hex.EncodeToString(s[:]) }

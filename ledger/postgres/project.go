@@ -9,8 +9,9 @@ import (
 	"github.com/daobank/daobank/ledger"
 )
 
-// projectEntries bounds one step of the projection, which is one Tx. A single
-// batch above it is projected whole.
+// projectEntries bounds one step of the projection, which is one Tx, so that it
+// takes a core from the payments for a moment only. A single batch above it is
+// projected whole.
 const projectEntries = 8192
 
 // Project derives the movements of the next batches, if there are any, and
