@@ -47,6 +47,9 @@
 // the journal. Open another one; it reads the truth. A client that got
 // ErrStopped sends the same order again and learns its outcome.
 //
+// The members' history may lag: while payments are made it gets a tenth of the
+// time, and it catches up when they pause.
+//
 // An engine that was replaced while idle finds out within a second. Until then
 // its views may be older than what the new engine accepted.
 package clearing
