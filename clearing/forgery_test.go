@@ -16,7 +16,7 @@ import (
 // forged order costs the verifiers more than a good one, and all wait in one
 // queue, so the share depends on the machine and on the number of forgers.
 func TestFloodOfForgedSignatures(t *testing.T) {
-	const clients, calls, each = 8, 6, 64
+	const clients, calls, each = 4, 3, 32
 	b := openBank(t)
 	members := b.members(2*clients, clients*calls*each)
 	sign := func() (orders [clients][calls][]*ledger.Order) {
