@@ -216,7 +216,7 @@ func (r *recording) pay(engine *clearing.Engine, next <-chan struct{}, i int, ra
 			<-next
 			if random.IntN(4) == 0 {
 				r.add(i, p, unknown, call, math.MaxInt64)
-				*m = before
+				m.sequence, m.last = before.sequence, before.last // m.id is read meanwhile
 				r.learn(m)
 				return
 			}
@@ -227,7 +227,7 @@ func (r *recording) pay(engine *clearing.Engine, next <-chan struct{}, i int, ra
 			r.add(i, p, accepted, call, r.now())
 		case ledger.CodeOf(err) == ledger.CodeFunds:
 			r.add(i, p, refused, call, r.now())
-			*m = before
+			m.sequence, m.last = before.sequence, before.last // m.id is read meanwhile
 		default:
 			r.t.Errorf("order %d/%d: %v", o.Payer, o.Sequence, err)
 			return
