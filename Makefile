@@ -15,9 +15,10 @@ CHAOSFLAGS ?=
 # What is added to both runs of "go test", for instance TESTFLAGS=-short.
 TESTFLAGS ?=
 
-# Packages whose code runs in several goroutines, as far as they are there. taproot/chilldkg is left out: its arithmetic
-# takes minutes under the race detector, and guardian/wire runs its sessions there.
-RACE_DIRS := bip340 clearing settlement bitcoind ledger/postgres api taproot/frost taproot/roast keyfile guardian
+# Packages whose code runs in several goroutines, as far as they are there. taproot/chilldkg and bip340 are left out: their
+# arithmetic takes minutes under the race detector; guardian/wire runs the sessions of the one there, clearing the verifiers
+# of the other.
+RACE_DIRS := clearing settlement bitcoind ledger/postgres api taproot/frost taproot/roast keyfile guardian
 RACE_PACKAGES = $(patsubst %,./%/...,$(wildcard $(RACE_DIRS)))
 
 step = @printf '\n==> %s\n' "$(1)"
