@@ -12,6 +12,7 @@ import (
 	"net"
 	"net/http"
 	"os"
+	"path/filepath"
 	"syscall"
 	"time"
 
@@ -26,6 +27,7 @@ const keeperReport = 3
 
 type keeperWord struct {
 	Error string `json:"error,omitempty"`
+	Taken bool   `json:"taken,omitempty"` // by another keeper
 }
 
 // keepCommand is the process behind "up": it holds the node, whose guard ends it
@@ -39,7 +41,7 @@ func (r *regtest) keepCommand() *cobra.Command {
 			ready := func() error { return errors.Join(json.NewEncoder(report).Encode(keeperWord{}), report.Close()) }
 			err := r.keep(cmd.Context(), cmd.InOrStdin(), ready)
 			if err != nil {
-				_ = json.NewEncoder(report).Encode(keeperWord{Error: err.Error()}) // in vain once it was ready
+				_ = json.NewEncoder(report).Encode(keeperWord{Error: err.Error(), Taken: errors.Is(err, errRegtestTaken)}) // in vain once it was ready
 			}
 			return err
 		},
@@ -58,6 +60,9 @@ func (r *regtest) keep(ctx context.Context, input io.Reader, ready func() error)
 		return err
 	}
 	defer lock.Close()
+	if err := os.Truncate(filepath.Join(r.dir, regtestLog), 0); err != nil {
+		return err
+	}
 	node, err := bitcoind.Open(ctx, append(options.open(), bitcoind.WithLogf(log.Printf))...)
 	if err != nil {
 		return err

@@ -36,6 +36,9 @@ const (
 // errNoRegtest: no keeper holds the state folder.
 var errNoRegtest = errors.New("no regtest node runs; start one with: daobank regtest up")
 
+// errRegtestTaken: another keeper holds it.
+var errRegtestTaken = errors.New("the state folder is in use by another node")
+
 // regtestState is node.json.
 type regtestState struct {
 	Options regtestOptions  `json:"options"`
@@ -52,7 +55,7 @@ func (r *regtest) holder() (pid int, err error) {
 		return 0, nil
 	}
 	if err != nil {
-		return 0, err
+		return 0, fmt.Errorf("state folder: %w", err)
 	}
 	defer file.Close()
 	lock := syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart}
@@ -78,7 +81,7 @@ func (r *regtest) hold() (*os.File, error) {
 	lock := syscall.Flock_t{Type: syscall.F_WRLCK, Whence: io.SeekStart}
 	err = syscall.FcntlFlock(file.Fd(), syscall.F_SETLK, &lock)
 	if errors.Is(err, syscall.EAGAIN) || errors.Is(err, syscall.EACCES) {
-		err = fmt.Errorf("%s is in use by another node", r.dir)
+		err = errRegtestTaken
 	}
 	if err == nil {
 		err = r.clear()

@@ -115,7 +115,10 @@ of blocks mines them; later ones copy them.`,
 func (r *regtest) up(ctx context.Context, o regtestOptions) error {
 	state, err := r.state(ctx)
 	if errors.Is(err, errNoRegtest) {
-		return r.start(ctx, o)
+		if err = r.start(ctx, o); !errors.Is(err, errRegtestTaken) {
+			return err
+		}
+		state, err = r.state(ctx) // another "up" was quicker
 	}
 	if err != nil {
 		return err
@@ -132,7 +135,7 @@ func (r *regtest) start(ctx context.Context, o regtestOptions) error {
 	if err := os.MkdirAll(r.dir, 0o700); err != nil {
 		return fmt.Errorf("state folder: %w", err)
 	}
-	log, err := os.OpenFile(filepath.Join(r.dir, regtestLog), os.O_WRONLY|os.O_CREATE|os.O_TRUNC, 0o600)
+	log, err := os.OpenFile(filepath.Join(r.dir, regtestLog), os.O_WRONLY|os.O_CREATE|os.O_APPEND, 0o600)
 	if err != nil {
 		return fmt.Errorf("state folder: %w", err)
 	}
@@ -174,6 +177,9 @@ func (r *regtest) start(ctx context.Context, o regtestOptions) error {
 		return ctx.Err()
 	case err != nil:
 		return fmt.Errorf("the node's keeper ended: %v; its log ends:\n%s", keeper.Wait(), r.keeperTail())
+	case word.Taken:
+		_ = keeper.Wait()
+		return errRegtestTaken
 	case word.Error != "":
 		_ = keeper.Wait()
 		return errors.New(word.Error)
