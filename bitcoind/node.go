@@ -22,9 +22,10 @@ const (
 
 // Info says what a node is.
 type Info struct {
-	Kind    string `json:"kind"`    // bitcoind, docker, btcd or external
-	Version string `json:"version"` // as the node calls itself
-	Source  string `json:"source"`  // the rung that found it, and its path or image
+	Kind    string `json:"kind"`              // bitcoind, docker, btcd or external
+	Version string `json:"version"`           // as the node calls itself
+	Source  string `json:"source"`            // the rung that found it, and its path or image
+	Program string `json:"program,omitempty"` // path of a local bitcoind, for those who start it in their own way
 }
 
 // String returns one line for people.
@@ -210,7 +211,7 @@ func (n *Node) boot(ctx context.Context, s *settings, r recipe, chain *premined)
 	if n.versionNumber < minVersion && !n.btcd {
 		return fmt.Errorf("%s: older than version 28: %w", n.Version(), ErrUnsupported)
 	}
-	n.info = Info{Kind: r.kind, Version: n.Version(), Source: r.source}
+	n.info = Info{Kind: r.kind, Version: n.Version(), Source: r.source, Program: r.binary}
 	return n.equip(ctx, s, chain)
 }
 

@@ -24,6 +24,9 @@ func TestNodeSurvivesStopKillAndRestart(t *testing.T) {
 		if node.Network().Name != "regtest" || node.Info().Version == "" || node.Info().Source == "" {
 			t.Errorf("info %+v on %s", node.Info(), node.Network().Name)
 		}
+		if local := node.Info().Kind == "bitcoind"; local != (executable(node.Info().Program) == nil) {
+			t.Errorf("%s names the program %q", node.Info().Kind, node.Info().Program)
+		}
 		before := node.Config().URL
 		_, err := node.Mine(ctx, 3)
 		must(t, err)
