@@ -12,6 +12,8 @@ DEMOFLAGS ?=
 # How many faults "make chaos" makes, and what is added to it, for instance CHAOSFLAGS=-kills.seed=7.
 CHAOS ?= 100
 CHAOSFLAGS ?=
+# What is added to "daobank bench node", for instance BENCHFLAGS=--json.
+BENCHFLAGS ?=
 # What is added to both runs of "go test", for instance TESTFLAGS=-short.
 TESTFLAGS ?=
 
@@ -53,7 +55,13 @@ test: ## Check and test everything (what .ci/run does)
 	@$(MAKE) lint
 	$(call step,Tests)
 	$(GO) test -timeout 10m $(TESTFLAGS) ./...
+	@$(MAKE) test-examples
 	@$(MAKE) test-race
+
+.PHONY: test-examples
+test-examples: ## Test the module in examples/, which imports package bitcoind as a stranger would
+	$(call step,Examples)
+	cd examples && $(GO) vet ./... && DAOBANK_TOOLS="$${DAOBANK_TOOLS:-$(CURDIR)/.tools}" $(GO) test -timeout 10m $(TESTFLAGS) ./...
 
 .PHONY: test-race
 test-race: ## Test the packages with concurrency under the race detector
@@ -98,6 +106,10 @@ bench: setup ## Run the benchmarks
 .PHONY: bench-clearing
 bench-clearing: setup build ## Measure clearing and write its table and drawing into docs/
 	bin/daobank bench clearing --all --markdown docs/benchmarks.md --svg docs/benchmarks-clearing.svg
+
+.PHONY: bench-node
+bench-node: setup build ## Measure package bitcoind beside the bare program, against its targets
+	bin/daobank bench node $(BENCHFLAGS)
 
 ##@ Package and clean
 
