@@ -16,11 +16,13 @@ import (
 	"github.com/daobank/daobank/bitcoind"
 )
 
+func init() { keeperPatience = 3 * time.Second } // also in the program that scripts run
+
 // Each script drives a real node by "daobank regtest". Besides testscript's
 // commands there are
 //
 //	rpc METHOD         what the node answers to one who has the URL and the cookie
-//	keeper SIGNAL      the process behind the node gets SIGNAL; after KILL it is gone
+//	keeper SIGNAL      the process behind the node gets KILL, and is gone, or STOP
 //	field NAME VAR     sets VAR to a member of the JSON object that was printed last
 //	mode PERM FILE     the file has exactly these permissions
 //
@@ -69,9 +71,9 @@ func scriptRPC(ts *testscript.TestScript, neg bool, args []string) {
 }
 
 func scriptKeeper(ts *testscript.TestScript, neg bool, args []string) {
-	signals := map[string]syscall.Signal{"KILL": syscall.SIGKILL}
+	signals := map[string]syscall.Signal{"KILL": syscall.SIGKILL, "STOP": syscall.SIGSTOP}
 	if neg || len(args) != 1 || signals[args[0]] == 0 {
-		ts.Fatalf("usage: keeper KILL")
+		ts.Fatalf("usage: keeper KILL|STOP")
 	}
 	r := &regtest{dir: ts.Getenv("DAOBANK_REGTEST_DIR")}
 	ended, err := r.signalKeeper(signals[args[0]])
@@ -79,7 +81,9 @@ func scriptKeeper(ts *testscript.TestScript, neg bool, args []string) {
 	if ended {
 		ts.Fatalf("no keeper runs")
 	}
-	ts.Check(r.awaitEnd(context.Background(), time.Minute))
+	if args[0] == "KILL" {
+		ts.Check(r.awaitEnd(context.Background(), time.Minute))
+	}
 }
 
 func scriptField(ts *testscript.TestScript, neg bool, args []string) {

@@ -222,8 +222,9 @@ func (d downResult) String() string {
 	return "no node runs"
 }
 
-// keeperPatience is how long a keeper may take to end in good order.
-const keeperPatience = 20 * time.Second
+// keeperPatience is how long a keeper may take to end in good order. Only tests
+// change it.
+var keeperPatience = 20 * time.Second
 
 // down ends the keeper, and with it the node.
 func (r *regtest) down(ctx context.Context) (downResult, error) {
