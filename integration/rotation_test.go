@@ -90,34 +90,45 @@ func (c *customer) coinsOf(vault *taproot.Vault) int64 {
 // sweep mines until no coin is left at a vault's addresses, and all is settled.
 func (c *customer) sweep(vault *taproot.Vault) {
 	c.h.t.Helper()
-	c.wait("the sweep of the old key", func() (bool, string) {
+	c.mineUntil("the sweep of the old key", func() (bool, string) {
 		left := c.coinsOf(vault)
-		if left > 0 {
-			_, err := c.h.node.Mine(c.ctx, 1)
-			c.must(err)
-		}
-		return left == 0, fmt.Sprintf("%d sat", left)
+		return left == 0, fmt.Sprintf("%d sat are left", left)
 	})
 	c.settleAll()
 }
 
-// settleAll mines until nothing waits to be settled.
+// settleAll mines until no withdrawal waits and the last settlement is posted.
 func (c *customer) settleAll() {
 	c.h.t.Helper()
-	c.wait("the last settlement", func() (bool, string) {
-		_, err := c.h.node.Mine(c.ctx, 1)
+	c.mineUntil("the last settlement", func() (bool, string) {
+		account, err := c.client.Account(c.ctx, c.id) // first: what it holds no more is cut
 		c.must(err)
 		bank, err := c.client.Bank(c.ctx)
 		c.must(err)
 		list, err := c.client.Settlements(c.ctx, max(bank.Settlements, 1), 1)
 		c.must(err)
+		return account.Held == 0 && (len(list) == 0 || list[0].Stage == "posted"), fmt.Sprintf("%d sat held, %+v", account.Held, list)
+	})
+}
+
+// mineUntil mines a block whenever the books have caught up with the chain, until
+// done.
+func (c *customer) mineUntil(what string, done func() (bool, string)) {
+	c.h.t.Helper()
+	c.wait(what, func() (bool, string) {
+		bank, err := c.client.Bank(c.ctx)
+		c.must(err)
 		height, err := c.h.node.Height(c.ctx)
 		c.must(err)
-		seen := fmt.Sprintf("%+v, books at %d of %d", list, bank.Height, height)
 		if int(bank.Height) < int(height)-depth+1 {
-			return false, seen
+			return false, fmt.Sprintf("books at %d of %d", bank.Height, height)
 		}
-		return len(list) == 0 || list[0].Stage == "posted", seen
+		is, seen := done()
+		if !is {
+			_, err := c.h.node.Mine(c.ctx, 1)
+			c.must(err)
+		}
+		return is, seen
 	})
 }
 
