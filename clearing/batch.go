@@ -1,9 +1,6 @@
 package clearing
 
 import (
-	"cmp"
-	"slices"
-
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/ledger/postgres"
 )
@@ -24,7 +21,7 @@ type batch struct {
 	orders []pendingOrder
 	after  []chan struct{} // closed when the batch is committed
 
-	accounts []postgres.Delta // memory for the deltas in order
+	changes []postgres.Delta // the deltas with the balances that come of them
 
 	header ledger.Header
 	signed ledger.SignedHeader
@@ -62,7 +59,7 @@ func (e *Engine) recycle(b *batch) {
 	clear(b.after)
 	clear(b.deltas)
 	*b = batch{entries: b.entries[:0], leaves: b.leaves[:0], refs: b.refs[:0], deltas: b.deltas,
-		orders: b.orders[:0], after: b.after[:0], accounts: b.accounts[:0]}
+		orders: b.orders[:0], after: b.after[:0], changes: b.changes[:0]}
 	select {
 	case e.spare <- b:
 	default: // enough are there
@@ -88,22 +85,22 @@ func (b *batch) add(canonical []byte, leaf ledger.Hash, ref ledger.OrderRef, eff
 	}
 }
 
-// commit is what the store shall write.
-func (b *batch) commit() postgres.Commit {
-	deltas := b.accounts[:0]
+// close makes the changes of balances, while the books stand at the batch's end.
+func (b *batch) close(books *ledger.State) {
 	for id, amount := range b.deltas {
 		if amount != 0 {
-			deltas = append(deltas, postgres.Delta{Account: id, Amount: amount})
+			b.changes = append(b.changes, postgres.Delta{Account: id, Amount: amount, Balance: books.Balance(id)})
 		}
 	}
-	// In the order of the table, for fewer pages at a time.
-	slices.SortFunc(deltas, func(a, b postgres.Delta) int { return cmp.Compare(a.Account, b.Account) })
-	b.accounts = deltas
+}
+
+// commit is what the store shall write.
+func (b *batch) commit() postgres.Commit {
 	return postgres.Commit{
 		Batch:    &ledger.Batch{Header: b.signed, Entries: b.entries},
 		Refs:     b.refs,
 		Opened:   b.opened,
-		Deltas:   deltas,
+		Deltas:   b.changes,
 		Postings: b.postings,
 	}
 }

@@ -18,6 +18,7 @@
 //	       acknowledge: receipts, answers, views              answers batch k
 //	               ▼ nudge
 //	       project: members' history, outside the way
+//	       book: PostgreSQL's own balances, outside the way
 //	       snapshot: the books written down, outside the way
 //
 // # What it promises
@@ -36,6 +37,8 @@
 //	queue full               ErrBusy at once; nothing changed
 //	any error of COMMIT      the engine stops; whoever waits gets ErrStopped
 //	another engine started   this one is fenced: it can commit no more and stops
+//	PostgreSQL adds up       the engine stops, with *postgres.BookingError
+//	  other balances
 //	the process dies         what was answered is on disk; Open replays it
 //
 // Open begins with the newest snapshot of the books and replays the batches after
@@ -48,7 +51,9 @@
 // ErrStopped sends the same order again and learns its outcome.
 //
 // The members' history may lag: while payments are made it gets a tenth of the
-// time, and it catches up when they pause.
+// time, and it catches up when they pause. So does PostgreSQL's own sum of every
+// balance, by seconds: a batch that leaves an account below zero by its own words,
+// or makes money, is refused at once, one that says a wrong balance a moment later.
 //
 // An engine that was replaced while idle finds out within a second. Until then
 // its views may be older than what the new engine accepted.

@@ -68,7 +68,7 @@ type Engine struct {
 	stop      context.Context // ends when the engine must stop at once
 	fail      context.CancelCauseFunc
 	stages    sync.WaitGroup // sequencer, committer, acknowledger, verifiers
-	followers sync.WaitGroup // projector, lease watch, snapshotter
+	followers sync.WaitGroup // projector, bookkeeper, lease watch, snapshotter
 	done      chan struct{}  // closed when all stages have ended
 	err       error          // why; set before done is closed
 

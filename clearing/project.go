@@ -12,6 +12,7 @@ import (
 const (
 	projectRetry = time.Second // after a failed step of the projection
 	leaseCheck   = time.Second // between two looks at the lease
+	bookEvery    = time.Second // between two looks at what is to be booked
 )
 
 // While payments are made, the history gets one part in ten of the time, so that
@@ -46,6 +47,34 @@ func (e *Engine) project(ctx context.Context) {
 			case <-ctx.Done():
 				return
 			}
+		}
+	}
+}
+
+// book has the batches' changes of balances added to the accounts' rows: while
+// orders wait only once that is worth it, many batches at a time, and else every
+// second. A database that adds up other balances than the books had stops
+// the engine.
+func (e *Engine) book(ctx context.Context) {
+	defer e.followers.Done()
+	for pause(ctx, bookEvery) {
+		if err := e.bookPending(ctx); errors.As(err, new(*postgres.BookingError)) {
+			e.fail(err)
+			return
+		} else if err != nil && ctx.Err() == nil {
+			e.log.Warn("balances are not booked", "error", err)
+		}
+	}
+}
+
+func (e *Engine) bookPending(ctx context.Context) error {
+	for {
+		pending, err := e.config.Store.Unbooked(ctx)
+		if err != nil || pending == 0 || pending < postgres.BookChanges && e.queued.Load() > 0 {
+			return err
+		}
+		if _, err := e.config.Store.Book(ctx); err != nil {
+			return err
 		}
 	}
 }

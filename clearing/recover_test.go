@@ -16,13 +16,17 @@ func TestTamperingIsFoundAtStart(t *testing.T) {
 	const (
 		balance = "balance of account "
 		history = "history of batch "
+		// The accounts' rows as they were before anything was added to them.
+		unbook = `update account set balance = 0, last_batch = 0; update booked set batch = 0; `
 	)
 	cases := []struct {
 		name, sql string
 		account   ledger.AccountID // of the *BalanceError
 		batch     uint64           // of the *HistoryError
 	}{
-		{"money moved between accounts", `update account set balance = balance + case id when 16 then -1 else 1 end where id in (16, 17)`, 16, 0},
+		{"money moved between accounts", `select book(0::smallint, 1000); update account set balance = balance + case id when 16 then -1 else 1 end where id in (16, 17)`, 16, 0},
+		{"a booking changed", unbook + `update booking set amounts[1] = amounts[1] + 1, amounts[2] = amounts[2] - 1 where batch = 4`, 16, 0},
+		{"a booking removed", unbook + `delete from booking where batch = 4`, 16, 0},
 		{"money made", `update account set balance = balance + 1 where id = 17`, 17, 0},
 		{"another key", `update account set key = sha256(key) where id = 17`, 17, 0},
 		{"an account removed", `delete from account where id = 16`, 16, 0},
@@ -46,11 +50,12 @@ func TestTamperingIsFoundAtStart(t *testing.T) {
 				t.Fatal(err)
 			}
 			conn := b.connect()
-			for _, table := range []string{"account", "entry", "batch"} {
+			for _, table := range []string{"account", "booking", "booked", "entry", "batch"} {
 				b.exec(conn, `alter table `+table+` disable trigger user`)
 			}
 			b.exec(conn, `alter table batch drop constraint batch_has_its_entries, drop constraint columns_repeat_the_header`)
 			b.exec(conn, `alter table event_posting drop constraint event_posting_shard_batch_idx_fkey`)
+			b.exec(conn, `alter table booking drop constraint booking_shard_batch_fkey`)
 			b.exec(conn, c.sql)
 
 			engine, err := clearing.Open(t.Context(), b.config)
@@ -117,7 +122,7 @@ func TestCheckAllFindsOrdersThatNobodySigned(t *testing.T) {
 	err = b.store.Commit(t.Context(), postgres.Commit{
 		Batch:  &ledger.Batch{Header: signed, Entries: [][]byte{theft.Bytes()}},
 		Refs:   []ledger.OrderRef{{Payer: m[0].id, Sequence: 1}},
-		Deltas: []postgres.Delta{{Account: m[0].id, Amount: -1000}, {Account: m[1].id, Amount: 1000}},
+		Deltas: []postgres.Delta{{Account: m[0].id, Amount: -1000}, {Account: m[1].id, Amount: 1000, Balance: 2000}},
 	})
 	if err != nil {
 		t.Fatal(err)

@@ -111,6 +111,7 @@ func (s *sequencer) send() bool {
 			s.fail(fmt.Errorf("seal batch %d: %w", b.header.Number, err))
 			return false
 		}
+		b.close(s.state)
 		s.copyBooks(b)
 	}
 	s.open = s.newBatch()

@@ -54,8 +54,9 @@ func (e *Engine) start() {
 	for range verifiers {
 		go e.verifyStage()
 	}
-	e.followers.Add(3)
+	e.followers.Add(4)
 	go e.project(e.stop)
+	go e.book(e.stop)
 	go e.watchLease(e.stop)
 	go e.saveSnapshots(e.stop)
 	go e.supervise()

@@ -52,6 +52,23 @@ func TestIdleEngineLearnsThatItWasReplaced(t *testing.T) {
 	}
 }
 
+// PostgreSQL adds up every balance itself. An engine whose books it contradicts
+// stops by itself.
+func TestEngineStopsWhenPostgreSQLAddsUpOtherBalances(t *testing.T) {
+	b := openBank(t)
+	m := b.members(2, 1000)
+	b.accept(m[0].pay(m[1].id, 1))
+	conn := b.connect()
+	b.exec(conn, `alter table account disable trigger user`)
+	b.exec(conn, `select book(0::smallint, 1000); update account set balance = balance + case id when 16 then -1 else 1 end where id in (16, 17)`)
+	b.accept(m[0].pay(m[1].id, 1))
+	if err := b.awaitStop(b.Engine); !errors.As(err, new(*postgres.BookingError)) {
+		t.Errorf("it stopped for %v, want a *BookingError", err)
+	} else {
+		t.Log(err)
+	}
+}
+
 func TestCloseInHaste(t *testing.T) {
 	b := openBank(t)
 	m := b.members(2, 1000)

@@ -106,7 +106,7 @@ func commitOf(t *testing.T, books *ledger.State, batch *ledger.Batch) postgres.C
 		}
 	}
 	for id, amount := range deltas {
-		c.Deltas = append(c.Deltas, postgres.Delta{Account: id, Amount: amount})
+		c.Deltas = append(c.Deltas, postgres.Delta{Account: id, Amount: amount, Balance: books.Balance(id)})
 	}
 	if err := books.Seal(&batch.Header.Header); err != nil {
 		t.Fatal(err)
@@ -180,7 +180,7 @@ func (a *audited) moveSatoshi(t *testing.T) {
 	defer conn.Close(context.WithoutCancel(t.Context()))
 	for _, sql := range []string{
 		`alter table account disable trigger user`,
-		`update account set balance = balance + case id when 16 then -1 else 1 end where id in (16, 17)`,
+		`select book(0::smallint, 1000); update account set balance = balance + case id when 16 then -1 else 1 end where id in (16, 17)`,
 	} {
 		if _, err := conn.Exec(t.Context(), sql); err != nil {
 			t.Fatal(err)

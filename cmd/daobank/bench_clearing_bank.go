@@ -153,12 +153,24 @@ func (b *clearingBank) fund(ctx context.Context) error {
 	return nil
 }
 
-// settle waits until the members' history has caught up, so that no run pays for
-// the one before it.
+// settle waits until the members' history and the accounts' rows have caught up, so
+// that no run pays for the one before it.
 func (b *clearingBank) settle(ctx context.Context) error {
 	for {
 		position, newest, err := b.store.Project(ctx)
-		if err != nil || position >= newest {
+		if err != nil {
+			return err
+		}
+		if position >= newest {
+			break
+		}
+	}
+	for {
+		pending, err := b.store.Unbooked(ctx)
+		if err != nil || pending == 0 {
+			return err
+		}
+		if _, err := b.store.Book(ctx); err != nil {
 			return err
 		}
 	}

@@ -177,7 +177,7 @@ func (b *recoveryBank) make(ctx context.Context, say func(format string, args ..
 	}
 	for id := ledger.AccountID(1); id < ledger.AccountID(b.state.Accounts()); id++ {
 		if amount := b.state.Balance(id); amount != 0 {
-			b.next.Deltas = append(b.next.Deltas, postgres.Delta{Account: id, Amount: amount})
+			b.next.Deltas = append(b.next.Deltas, postgres.Delta{Account: id, Amount: amount, Balance: amount})
 		}
 	}
 	return b.seal(ctx, false)

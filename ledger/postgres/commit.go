@@ -2,9 +2,11 @@ package postgres
 
 import (
 	"bytes"
+	"cmp"
 	"context"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"time"
 
 	"github.com/jackc/pgx/v5"
@@ -19,7 +21,7 @@ type Commit struct {
 	// account that it made and 0. It is the zero value for an event.
 	Refs     []ledger.OrderRef
 	Opened   []Opened
-	Deltas   []Delta   // at most one for an account; they add up to zero
+	Deltas   []Delta   // at most one for an account; they add up to zero. Commit sorts them
 	Postings []Posting // of the events only
 }
 
@@ -29,10 +31,11 @@ type Opened struct {
 	Key ledger.Key
 }
 
-// Delta is what a batch adds to an account's balance.
+// Delta is what a batch adds to an account's balance, and what that is then.
 type Delta struct {
 	Account ledger.AccountID
 	Amount  ledger.Amount
+	Balance ledger.Amount
 }
 
 // Posting is what an event moved: the Line-th posting of the entry at Index.
@@ -89,11 +92,20 @@ func (c *Commit) write(ctx context.Context, tx pgx.Tx) error {
 	if err != nil {
 		return fmt.Errorf("write the header: %w", err)
 	}
-	rows := bytes.NewReader(c.entryRows())
-	if _, err := tx.Conn().PgConn().CopyFrom(ctx, rows, `copy entry (shard, batch, idx, kind, payer, sequence, bytes) from stdin binary`); err != nil {
+	if err := copyIn(ctx, tx, `copy entry (shard, batch, idx, kind, payer, sequence, bytes) from stdin binary`, c.entryRows()); err != nil {
 		return fmt.Errorf("write the entries: %w", err)
 	}
+	if len(c.Deltas) > 0 {
+		if err := copyIn(ctx, tx, `copy booking (shard, batch, accounts, amounts, balances) from stdin binary`, c.bookingRow()); err != nil {
+			return fmt.Errorf("book the batch: %w", err)
+		}
+	}
 	return c.writeAccounts(ctx, tx)
+}
+
+func copyIn(ctx context.Context, tx pgx.Tx, sql string, rows []byte) error {
+	_, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(rows), sql)
+	return err
 }
 
 func (c *Commit) writeAccounts(ctx context.Context, tx pgx.Tx) error {
@@ -107,15 +119,6 @@ func (c *Commit) writeAccounts(ctx context.Context, tx pgx.Tx) error {
 		batch.Queue(`insert into account (shard, id, key, balance, last_batch)
 			select $1, id, key, 0, 0 from unnest($2::bigint[], $3::bytea[]) as opened(id, key)`, shard, ids, keys)
 	}
-	if len(c.Deltas) > 0 {
-		ids, amounts := make([]int64, len(c.Deltas)), make([]int64, len(c.Deltas))
-		for i, d := range c.Deltas {
-			ids[i], amounts[i] = int64(d.Account), int64(d.Amount)
-		}
-		batch.Queue(`update account set balance = balance + delta.amount, last_batch = $2
-			from unnest($3::bigint[], $4::bigint[]) as delta(account, amount)
-			where shard = $1 and id = delta.account`, shard, number, ids, amounts)
-	}
 	for _, p := range c.Postings {
 		batch.Queue(`insert into event_posting (shard, batch, idx, line, debit, credit, amount) values ($1, $2, $3, $4, $5, $6, $7)`,
 			shard, number, p.Index, p.Line, int64(p.Debit), int64(p.Credit), int64(p.Amount))
@@ -125,17 +128,9 @@ func (c *Commit) writeAccounts(ctx context.Context, tx pgx.Tx) error {
 	}
 	results := tx.SendBatch(ctx, &batch)
 	defer results.Close()
-	want := []int{len(c.Opened), len(c.Deltas)}
-	for _, n := range want {
-		if n == 0 {
-			continue
-		}
-		tag, err := results.Exec()
-		if err != nil {
+	if len(c.Opened) > 0 {
+		if _, err := results.Exec(); err != nil {
 			return fmt.Errorf("write the accounts: %w", err)
-		}
-		if tag.RowsAffected() != int64(n) {
-			return fmt.Errorf("write the accounts: %d of %d exist", tag.RowsAffected(), n)
 		}
 	}
 	for range c.Postings {
@@ -179,6 +174,41 @@ func (c *Commit) entryRows() []byte {
 		b = append(be.AppendUint32(b, uint32(len(e))), e...)
 	}
 	return be.AppendUint16(b, copyEnd)
+}
+
+// bookingRow encodes what the batch adds to balances for COPY, as one row of three
+// arrays in the order of the accounts: the vault first, and the table's pages one
+// after the other when it is booked.
+func (c *Commit) bookingRow() []byte {
+	slices.SortFunc(c.Deltas, func(a, b Delta) int { return cmp.Compare(a.Account, b.Account) })
+	const fixed = 2 + (4 + 2) + (4 + 8)
+	n := len(c.Deltas)
+	be := binary.BigEndian
+	b := append(make([]byte, 0, len(copyHeader)+fixed+3*(4+arraySize(n))+2), copyHeader...)
+	b = be.AppendUint16(b, 5)
+	b = be.AppendUint16(be.AppendUint32(b, 2), shard)
+	b = be.AppendUint64(be.AppendUint32(b, 8), c.Batch.Header.Number)
+	b = appendArray(b, n, func(i int) int64 { return int64(c.Deltas[i].Account) })
+	b = appendArray(b, n, func(i int) int64 { return int64(c.Deltas[i].Amount) })
+	b = appendArray(b, n, func(i int) int64 { return int64(c.Deltas[i].Balance) })
+	return be.AppendUint16(b, copyEnd)
+}
+
+// arraySize is the length of n bigint in an array's binary form (PostgreSQL,
+// array_send): dimensions, flags, type of elements, length, lower bound, and each
+// element with its own length.
+func arraySize(n int) int { return 5*4 + n*(4+8) }
+
+func appendArray(b []byte, n int, at func(i int) int64) []byte {
+	const dimensions, flags, int8Type, lowerBound = 1, 0, 20, 1
+	be := binary.BigEndian
+	for _, v := range []int{arraySize(n), dimensions, flags, int8Type, n, lowerBound} {
+		b = be.AppendUint32(b, uint32(v))
+	}
+	for i := range n {
+		b = be.AppendUint64(be.AppendUint32(b, 8), uint64(at(i)))
+	}
+	return b
 }
 
 // entryKind is the second byte of an entry's canonical bytes.

@@ -13,6 +13,12 @@
 // batch whose movements do not add up to zero, and every writer but the last
 // one that took the lease.
 //
+// # Balances
+//
+// A commit writes one row for what a batch adds to balances and what they then are;
+// Book adds many such rows to the accounts' own at once, and compares. Balances and
+// BalancesAt read both together, so they never lag.
+//
 // # The lease
 //
 //	TakeLease      epoch 7 ── commits ── commits ── refused: ErrFenced

@@ -34,10 +34,24 @@ func (e *BankError) Error() string {
 	return fmt.Sprintf("the database holds the bank %s, not %s", e.Stored, e.Want)
 }
 
+// A BookingError says that PostgreSQL added the journal's batches up to other
+// balances than the engine that wrote them.
+type BookingError struct {
+	Err error // PostgreSQL's own
+}
+
+func (e *BookingError) Error() string {
+	return fmt.Sprintf("PostgreSQL adds up other balances than the books had: %v", e.Err)
+}
+
+func (e *BookingError) Unwrap() error { return e.Err }
+
 // SQLSTATEs that the schema raises (package migrations) and PostgreSQL's own.
 const (
-	stateFenced    = "DAO01"
-	stateDuplicate = "23505"
+	stateFenced     = "DAO01"
+	stateUnbalanced = "DAO04"
+	stateDuplicate  = "23505"
+	stateCheck      = "23514"
 )
 
 // classify turns the schema's refusal of a writer into ErrFenced.

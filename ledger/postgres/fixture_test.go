@@ -107,7 +107,7 @@ func (b *bank) prepare(entries ...ledger.Entry) postgres.Commit {
 	}
 	for id, amount := range deltas {
 		if amount != 0 {
-			c.Deltas = append(c.Deltas, postgres.Delta{Account: id, Amount: amount})
+			c.Deltas = append(c.Deltas, postgres.Delta{Account: id, Amount: amount, Balance: b.state.Balance(id)})
 		}
 	}
 	header := b.state.Next(ledger.MerkleRoot(leaves), uint32(len(entries)), b.epoch, 1)

@@ -42,7 +42,7 @@ func (s *Store) BalancesAt(ctx context.Context) (batch uint64, balances []Balanc
 		if err := tx.QueryRow(ctx, `select coalesce(max(number), 0) from batch where shard = $1`, shard).Scan(&batch); err != nil {
 			return err
 		}
-		rows, err := tx.Query(ctx, `select id, key, balance from account where shard = $1 order by id`, shard)
+		rows, err := tx.Query(ctx, `select id, key, balance from balance where shard = $1 order by id`, shard)
 		if err != nil {
 			return err
 		}

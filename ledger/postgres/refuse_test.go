@@ -19,7 +19,7 @@ type forger struct {
 	header func(*ledger.Header)
 	number *int64 // in place of the header's
 	rows   []forgedEntry
-	book   string // SQL that changes accounts
+	book   string // SQL that books it
 }
 
 type forgedEntry struct {
@@ -67,6 +67,10 @@ func (f *forger) forge(ctx context.Context, tx pgx.Tx) error {
 	return err
 }
 
+func bookingSQL(batch int, accounts, amounts, balances string) string {
+	return fmt.Sprintf(`insert into booking values (0, %d, array[%s]::bigint[], array[%s]::bigint[], array[%s]::bigint[])`, batch, accounts, amounts, balances)
+}
+
 // statement is raw SQL in a Tx of its own.
 func statement(sql string) func(context.Context, pgx.Tx) error {
 	return func(ctx context.Context, tx pgx.Tx) error {
@@ -100,19 +104,23 @@ func TestDatabaseRefuses(t *testing.T) {
 	header := func(change func(*ledger.Header)) func(context.Context, pgx.Tx) error {
 		return forge(forger{header: change})
 	}
-	book := func(sql string) func(context.Context, pgx.Tx) error { return forge(forger{book: sql}) }
+	book := func(accounts, amounts, balances string) func(context.Context, pgx.Tx) error {
+		return forge(forger{book: bookingSQL(3, accounts, amounts, balances)})
+	}
+	booking := func(batch int, accounts, amounts, balances string) func(context.Context, pgx.Tx) error {
+		return statement(bookingSQL(batch, accounts, amounts, balances))
+	}
 
 	b.refuses([]refusal{
 		{"nothing, when the batch is right", forge(forger{}), ""},
-		{"nothing, when the booking is right", book(`update account set balance = balance + d, last_batch = 3
-			from (values (16, -1000), (17, 1000)) v(a, d) where id = a`), ""},
+		{"nothing, when the booking is right", book("16, 17", "-1000, 1000", "0, 1000"), ""},
 
 		{"a bank changed", statement(`update bank set id = id`), history},
 		{"a bank deleted", statement(`delete from bank`), history},
 		{"a bank truncated", statement(`truncate bank cascade`), history},
 		{"a batch changed", statement(`update batch set epoch = 2 where number = 1`), history},
 		{"a batch deleted", statement(`delete from batch where number = 2`), history},
-		{"batches truncated", statement(`truncate batch, entry, event_posting`), history},
+		{"batches truncated", statement(`truncate batch, entry, event_posting, booking`), history},
 		{"an entry changed", statement(`update entry set bytes = '\x0102' where batch = 1 and idx = 0`), history},
 		{"an entry deleted", statement(`delete from entry where batch = 2 and idx = 1`), history},
 		{"entries truncated", statement(`truncate entry cascade`), history},
@@ -138,15 +146,29 @@ func TestDatabaseRefuses(t *testing.T) {
 		{"an order without a payer", statement(`insert into entry values (0, 3, 0, 2, null, null, '\x0102')`), check},
 		{"a kind that is not the entry's", statement(`insert into entry values (0, 3, 0, 2, 16, 1, '\x0101')`), check},
 
-		{"a negative balance of a member", book(`update account set balance = balance + d, last_batch = 3
-			from (values (16, -1001), (17, 1001)) v(a, d) where id = a`), check},
-		{"a negative balance of the treasury", book(`update account set balance = balance + d, last_batch = 3
-			from (values (2, -1), (17, 1)) v(a, d) where id = a`), check},
-		{"a batch that adds up to more than zero", book(`update account set balance = balance + 1, last_batch = 3 where id = 16`), unbalanced},
-		{"a batch that adds up to less than zero", book(`update account set balance = balance - 1, last_batch = 3 where id = 16`), unbalanced},
-		{"a booking for an old batch", statement(`update account set balance = balance, last_batch = 1 where id = 16`), unbalanced},
-		{"a booking twice", statement(`update account set balance = balance where id = 16`), unbalanced},
-		{"a booking for a batch to come", statement(`update account set last_batch = 3 where id = 16`), unbalanced},
+		{"a negative balance of a member", book("16, 17", "-1001, 1001", "-1, 1001"), check},
+		{"a negative balance of the treasury", book("2, 17", "-1, 1", "-1, 1"), check},
+		{"a negative balance beside the vault", book("1, 16", "1, -1", "-999, -1"), check},
+		{"more than there can be", book("16, 17", "-1, 1", "0, 2100000000000001"), check},
+		{"a booking of nothing", book("", "", ""), check},
+		{"an account without an amount", book("16, 17", "0", "1000, 0"), check},
+		{"an account without a balance", book("16, 17", "-1, 1", "999"), check},
+		{"an amount that is not known", book("16, 17, 2", "-1, 1, null", "999, 1, 0"), check},
+		{"a balance that is not known", book("16, 17", "-1, 1", "999, null"), check},
+		{"a batch that adds up to more than zero", book("16, 17", "-1, 2", "999, 2"), unbalanced},
+		{"a batch that adds up to less than zero", book("16", "-1", "999"), unbalanced},
+		{"a booking for an old batch", booking(1, "16, 17", "-1, 1", "999, 1"), unbalanced},
+		{"a booking for a batch to come", booking(3, "16, 17", "-1, 1", "999, 1"), unbalanced},
+		{"a booking twice", booking(2, "16, 17", "-1, 1", "999, 1"), unique},
+		{"a booking changed", statement(`update booking set batch = 1`), history},
+		{"a booking deleted", statement(`delete from booking`), history},
+		{"bookings truncated", statement(`truncate booking`), history},
+		{"a balance below zero", statement(`update account set last_batch = 2, balance = balance + case id when 17 then -1 else 1 end where id in (2, 17)`), check},
+		{"a balance changed by one", statement(`update account set last_batch = 2, balance = balance + 1 where id = 17`), unbalanced},
+		{"a balance changed again", statement(`select book(0::smallint, 10); update account set last_batch = 2, balance = balance where id = 16`), unbalanced},
+		{"a balance of a batch to come", statement(`update account set last_batch = 3 where id = 17`), unbalanced},
+		{"bookings taken out of the accounts", statement(`select book(0::smallint, 10); update booked set batch = 1`), unbalanced},
+		{"bookings forgotten", statement(`delete from booked`), history},
 		{"an account opened with money", statement(`insert into account values (0, 18, decode(repeat('07', 32), 'hex'), 1, 0)`), unbalanced},
 		{"a second account of one key", statement(`insert into account select 0, 18, key, 0, 0 from account where id = 16`), unique},
 		{"a member without a key", statement(`insert into account values (0, 18, null, 0, 0)`), check},

@@ -111,6 +111,7 @@ func (s *Store) Create(ctx context.Context, charter ledger.Charter) error {
 		}
 		for _, sql := range []string{
 			`insert into lease (shard, epoch, holder) values ($1, 0, 'nobody')`,
+			`insert into booked (shard, batch) values ($1, 0)`,
 			`insert into movement_position (shard, batch) values ($1, 0)`,
 			`insert into account (shard, id, balance, last_batch) select $1, id, 0, 0 from generate_series(1, 5) id`,
 		} {
