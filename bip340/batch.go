@@ -3,6 +3,7 @@ package bip340
 import (
 	"hash/maphash"
 	"math/bits"
+	"slices"
 
 	"github.com/daobank/daobank/bip340/internal/secp256k1"
 )
@@ -32,11 +33,7 @@ func newBatch() *batch {
 // verify says of each item whether its signature is good. The answer is valid
 // until the next call.
 func (b *batch) verify(items []Item, keys *keyCache) []bool {
-	b.good = grow(b.good, len(items))
-	clear(b.good)
-	b.readSigners(items)
-	keys.find(b.signers)
-	b.readClaims(items)
+	b.read(items, keys)
 	if len(b.claims) < equationMin {
 		b.oneByOne(b.claims)
 	} else {
@@ -45,6 +42,38 @@ func (b *batch) verify(items []Item, keys *keyCache) []bool {
 	}
 	keys.keep(b.signers)
 	return b.good
+}
+
+// allGood reports whether every signature is good. It looks for none that is not.
+func (b *batch) allGood(items []Item, keys *keyCache) bool {
+	b.read(items, keys)
+	if len(b.claims) < len(items) {
+		return false
+	}
+	if len(b.claims) < equationMin {
+		b.oneByOne(b.claims)
+		if slices.Contains(b.good, false) {
+			return false
+		}
+	} else {
+		b.randomize()
+		defect := b.defect(b.claims)
+		if !defect.IsInfinity() {
+			return false
+		}
+		b.acceptAll(b.claims)
+	}
+	keys.keep(b.signers)
+	return true
+}
+
+// read makes claims of all items that have their parts in range.
+func (b *batch) read(items []Item, keys *keyCache) {
+	b.good = grow(b.good, len(items))
+	clear(b.good)
+	b.readSigners(items)
+	keys.find(b.signers)
+	b.readClaims(items)
 }
 
 // readSigners makes a claim of each item and finds out which have the same key.
@@ -121,6 +150,12 @@ func liftAll(list []lift) {
 func (b *batch) accept(c *claim) {
 	b.good[c.item] = true
 	b.signers[c.signer].proven = true
+}
+
+func (b *batch) acceptAll(claims []claim) {
+	for i := range claims {
+		b.accept(&claims[i])
+	}
 }
 
 // oneByOne checks the equation of each claim.

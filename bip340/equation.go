@@ -40,9 +40,7 @@ func (b *batch) together(claims []claim) {
 // looks at.
 func (b *batch) search(claims []claim, defect *secp256k1.Jacobian) {
 	if defect.IsInfinity() {
-		for i := range claims {
-			b.accept(&claims[i])
-		}
+		b.acceptAll(claims)
 		return
 	}
 	if len(claims) < 2*equationMin {

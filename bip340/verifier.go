@@ -46,10 +46,8 @@ func NewVerifier(keysMax int) *Verifier {
 // A call with a thousand items costs a fraction of a thousand calls with one;
 // past some thousands nothing more is gained.
 func (v *Verifier) Verify(items []Item) (bad []int) {
-	b, ok := v.batches.Get().(*batch)
-	if !ok {
-		b = newBatch()
-	}
+	b := v.batch()
+	defer v.batches.Put(b)
 	first := 0
 	for part := range slices.Chunk(items, togetherMax) {
 		for i, ok := range b.verify(part, &v.keys) {
@@ -59,8 +57,28 @@ func (v *Verifier) Verify(items []Item) (bad []int) {
 		}
 		first += len(part)
 	}
-	v.batches.Put(b)
 	return bad
+}
+
+// AllGood reports whether every signature is good, as Verify would. It costs what
+// Verify costs when they are, and no more when they are not: who has to answer many
+// callers can find the bad ones of each later, by Verify.
+func (v *Verifier) AllGood(items []Item) bool {
+	b := v.batch()
+	defer v.batches.Put(b)
+	for part := range slices.Chunk(items, togetherMax) {
+		if !b.allGood(part, &v.keys) {
+			return false
+		}
+	}
+	return true
+}
+
+func (v *Verifier) batch() *batch {
+	if b, ok := v.batches.Get().(*batch); ok {
+		return b
+	}
+	return newBatch()
 }
 
 // togetherMax is how many signatures are put into one equation. More gain little

@@ -91,6 +91,9 @@ func check(t *testing.T, v *bip340.Verifier, items []bip340.Item, bad []int) {
 	if got := v.Verify(items); !slices.Equal(got, bad) {
 		t.Fatalf("of %d signatures %v are bad, want %v", len(items), got, bad)
 	}
+	if got := v.AllGood(items); got != (len(bad) == 0) {
+		t.Fatalf("all of %d signatures are good: %v, but %v are bad", len(items), got, bad)
+	}
 	for i, item := range items {
 		want := !slices.Contains(bad, i)
 		if got := bip340.Verify(item.Key, item.Message, item.Signature); got != want {

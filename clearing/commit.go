@@ -15,7 +15,6 @@ const commitLimit = 30 * time.Second
 // commitStage signs and writes one batch after the other, and ends at the first
 // error: nothing may be written after a batch whose outcome is not certain.
 func (e *Engine) commitStage() {
-	defer e.stages.Done()
 	defer close(e.committed)
 	for b := range e.sealed {
 		if err := e.commit(b); err != nil {
@@ -54,7 +53,6 @@ func (e *Engine) commit(b *batch) error {
 
 // acknowledge answers what rests on the batches that are on disk.
 func (e *Engine) acknowledge() {
-	defer e.stages.Done()
 	for b := range e.committed {
 		for i := 0; i < len(b.orders); {
 			sub, first := b.orders[i].sub, i

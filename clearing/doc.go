@@ -4,11 +4,12 @@
 //
 //	Submit, SubmitMany                       Record, View
 //	      │ bounded queue, or ErrBusy              │
-//	      ├──────────────┐                         │
-//	      │ in order     ▼                         │
-//	      │        verify: all cores               │
-//	      ▼              │                         ▼
-//	┌────────────────────▼──────────────────────────────┐
+//	      ▼                                        │
+//	verify: all cores ── a bad one among them ──┐  │
+//	      │ all good                            ▼  │
+//	      │ ◀────────── judge: apart, at leisure   │
+//	      ▼                                        ▼
+//	┌───────────────────────────────────────────────────┐
 //	│ sequence: one goroutine, the ledger.State in       │  gathers and applies batch k+1
 //	│ memory; accepts or refuses, fills the open batch   │
 //	└──────────────┬─────────────────────────────────────┘
@@ -24,9 +25,13 @@
 // # What it promises
 //
 // An answer, whether receipt, refusal or view, is given only after everything
-// that it rests on is on disk. Orders are taken in the order in which they
-// arrived. A batch is as large as what arrived while the one before it was
-// being written: a lone order is committed at once, many share one commit.
+// that it rests on is on disk. The orders of a call are taken in their order; calls
+// follow each other as their signatures are verified, which is about as they came.
+// A batch is as large as what arrived while the one before it was being written: a
+// lone order is committed at once, many share one commit.
+//
+// Who sends bad signatures waits for himself: they are looked for apart, in an
+// eighth of the time while others wait, and hardly cost those others anything.
 //
 // An order is carried out once at most. Sending an accepted order again gives
 // its first answer, at any later time and after any restart; another order

@@ -12,6 +12,7 @@ import (
 
 	"github.com/btcsuite/btcd/btcec/v2"
 
+	"github.com/daobank/daobank/bip340"
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/ledger/postgres"
 )
@@ -48,16 +49,17 @@ type Engine struct {
 	bank      ledger.BankID
 	epoch     uint64
 	log       *slog.Logger
-	verify    verifier
+	verifier  *bip340.Verifier
 	directory directory
 
-	// What waits, and how the stages hand over. Orders enter intake and
-	// verifying together; queued counts them until they are sequenced.
+	// What waits, and how the stages hand over. queued counts the orders from
+	// their entrance until they are sequenced, but for those of suspects.
 	entrance  sync.RWMutex // held while entering; closed is set under its lock
 	closed    bool
 	queued    atomic.Int64
-	intake    chan *submission
 	verifying chan job
+	suspects  suspects
+	verified  chan *submission
 	control   chan any        // *view or *record
 	slot      chan struct{}   // a token when the committer is free
 	sealed    chan *batch     // to the committer; at most one, by the token
@@ -174,7 +176,6 @@ func (e *Engine) Close(ctx context.Context) error {
 	e.entrance.Lock()
 	if !e.closed {
 		e.closed = true
-		close(e.intake)
 		close(e.verifying)
 	}
 	e.entrance.Unlock()

@@ -1,10 +1,12 @@
 package clearing_test
 
 import (
+	"slices"
 	"sync"
 	"testing"
 	"time"
 
+	"github.com/daobank/daobank/clearing"
 	"github.com/daobank/daobank/ledger"
 )
 
@@ -12,9 +14,8 @@ import (
 // calls as large as theirs: each honest order is accepted, each forged one is
 // refused for its signature, and the books know of none.
 //
-// What the flood takes from the honest is told in the log and not asserted: a
-// forged order costs the verifiers more than a good one, and all wait in one
-// queue, so the share depends on the machine and on the number of forgers.
+// What the flood takes from the honest is measured by daobank bench clearing
+// --forgers.
 func TestFloodOfForgedSignatures(t *testing.T) {
 	const clients, calls, each = 4, 3, 32
 	b := openBank(t)
@@ -93,5 +94,68 @@ func TestFloodOfForgedSignatures(t *testing.T) {
 		if got := b.balance(m.id); got != want {
 			t.Errorf("member %d has %d, want %d", i, got, want)
 		}
+	}
+}
+
+// forgeries is one forged order many times.
+func forgeries(m member, payee ledger.AccountID, n int) []*ledger.Order {
+	forged := m.pay(payee, 1)
+	forged.Signature[40] ^= 1
+	return slices.Repeat([]*ledger.Order{forged}, n)
+}
+
+// Who forges waits for himself: an honest order that comes later is answered before
+// all that was forged is looked through.
+func TestHonestOrdersPassForgedOnes(t *testing.T) {
+	b := openBank(t)
+	m := b.members(3, 1000)
+	through := make(chan struct{})
+	go func() {
+		defer close(through)
+		for _, out := range b.SubmitMany(t.Context(), forgeries(*m[2], m[0].id, 8000)) {
+			if ledger.CodeOf(out.Err) != ledger.CodeSignature {
+				t.Errorf("a forged order: %v, want %q", out.Err, ledger.CodeSignature)
+				return
+			}
+		}
+	}()
+	for b.Stats().Queued == 0 {
+		select {
+		case <-through:
+			t.Fatal("the forged orders never waited")
+		case <-time.After(time.Millisecond):
+		}
+	}
+	b.accept(m[0].pay(m[1].id, 1))
+	select {
+	case <-through:
+		t.Error("the honest order waited for the forged ones")
+	default:
+	}
+	<-through
+	b.accept(m[2].pay(m[0].id, 1)) // whose name was used is not the worse for it
+}
+
+// Only so many forged orders wait; the rest is answered busy, and right when it is
+// sent again.
+func TestTooManyForgedOrdersAreBusy(t *testing.T) {
+	b := openBank(t)
+	m := b.members(2, 1000)
+	orders := forgeries(*m[0], m[1].id, 20_000)
+	orders[0] = m[0].pay(m[1].id, 1)
+	count := map[ledger.Code]int{}
+	for _, out := range b.SubmitMany(t.Context(), orders) {
+		count[ledger.CodeOf(out.Err)]++
+	}
+	t.Logf("%v", count)
+	if count[clearing.CodeBusy] == 0 || count[clearing.CodeBusy]+count[ledger.CodeSignature] < len(orders)-1 {
+		t.Errorf("%v of %d orders, of which all but one are forged", count, len(orders))
+	}
+	b.accept(orders[0])
+	if got := b.balance(m[1].id); got != 1001 {
+		t.Errorf("the payee has %d, want 1001", got)
+	}
+	if out := b.SubmitMany(t.Context(), orders[1:2]); ledger.CodeOf(out[0].Err) != ledger.CodeSignature {
+		t.Errorf("sent again: %v, want %q", out[0].Err, ledger.CodeSignature)
 	}
 }

@@ -35,7 +35,8 @@ func (e *Engine) Submit(ctx context.Context, order *ledger.Order) (Acceptance, e
 // SubmitMany hands in many orders at once and returns their outcomes in the
 // same order. They are carried out in that order, each for itself: one that is
 // refused does not stop the next. When the queue has room for only the first of
-// them, the rest get ErrBusy.
+// them, the rest get ErrBusy. So may those beside a bad signature, in a flood of
+// such: send them again.
 func (e *Engine) SubmitMany(ctx context.Context, orders []*ledger.Order) []Outcome {
 	outcomes := make([]Outcome, len(orders))
 	sub := e.examine(orders, outcomes)
@@ -62,8 +63,7 @@ func (e *Engine) SubmitMany(ctx context.Context, orders []*ledger.Order) []Outco
 // items one after the other, never at the same time.
 type submission struct {
 	items      []item
-	unverified atomic.Int64
-	verified   chan struct{} // closed when unverified is 0
+	unverified atomic.Int64 // the sequencer gets it when this is 0
 	unanswered atomic.Int64
 	answered   chan struct{} // closed when unanswered is 0
 }
@@ -90,7 +90,7 @@ type answer struct {
 
 // examine refuses at once what needs no books, and gathers the rest.
 func (e *Engine) examine(orders []*ledger.Order, outcomes []Outcome) *submission {
-	sub := &submission{verified: make(chan struct{}), answered: make(chan struct{})}
+	sub := &submission{answered: make(chan struct{})}
 	sub.items = make([]item, 0, len(orders))
 	for i, order := range orders {
 		if order == nil {
@@ -127,9 +127,7 @@ func (e *Engine) enter(sub *submission) error {
 		close(sub.answered)
 		return nil
 	}
-	// Neither channel can be full: each holds as many elements as orders may
-	// be reserved.
-	e.intake <- sub
+	// Never full: it holds as many elements as orders may be reserved.
 	for from := 0; from < n; from += partMax {
 		e.verifying <- job{sub: sub, items: sub.items[from:min(from+partMax, n)]}
 	}

@@ -25,7 +25,6 @@ const (
 // project follows the journal and derives the members' history. No payment
 // waits for it: a step that fails is taken again.
 func (e *Engine) project(ctx context.Context) {
-	defer e.followers.Done()
 	for {
 		began, batches := time.Now(), e.stats.batches.Load()
 		position, newest, err := e.config.Store.Project(ctx)
@@ -56,7 +55,6 @@ func (e *Engine) project(ctx context.Context) {
 // second. A database that adds up other balances than the books had stops
 // the engine.
 func (e *Engine) book(ctx context.Context) {
-	defer e.followers.Done()
 	for pause(ctx, bookEvery) {
 		if err := e.bookPending(ctx); errors.As(err, new(*postgres.BookingError)) {
 			e.fail(err)
@@ -82,7 +80,6 @@ func (e *Engine) bookPending(ctx context.Context) error {
 // watchLease stops an engine that was replaced while it had nothing to commit,
 // so that it does not show old books for long.
 func (e *Engine) watchLease(ctx context.Context) {
-	defer e.followers.Done()
 	for pause(ctx, leaseCheck) {
 		epoch, holder, err := e.config.Store.Lease(ctx)
 		if err != nil {

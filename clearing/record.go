@@ -82,6 +82,15 @@ func (e *Engine) await(ctx context.Context, call any, done <-chan struct{}) erro
 	}
 }
 
+func isClosed(c <-chan struct{}) bool {
+	select {
+	case <-c:
+		return true
+	default:
+		return false
+	}
+}
+
 // serve handles a view or a record.
 func (s *sequencer) serve(call any) bool {
 	switch call := call.(type) {

@@ -11,15 +11,13 @@ import (
 // with whatever is ready, and hands it on as soon as the committer is free.
 type sequencer struct {
 	*Engine
-	open   *batch
-	head   *submission        // taken from the queue, waiting for its verification
-	intake <-chan *submission // nil when it is closed and drained
+	open     *batch
+	verified <-chan *submission // nil when it is closed and drained
 }
 
 func (e *Engine) sequence() {
-	defer e.stages.Done()
 	defer close(e.sealed)
-	s := &sequencer{Engine: e, open: e.newBatch(), intake: e.intake}
+	s := &sequencer{Engine: e, open: e.newBatch(), verified: e.verified}
 	for s.step() {
 	}
 }
@@ -35,30 +33,20 @@ func (s *sequencer) step() bool {
 		return s.serve(call)
 	default:
 	}
-	if s.head == nil {
-		select {
-		case s.head = <-s.intake:
-		default:
-		}
+	select {
+	case sub, ok := <-s.verified:
+		return s.take(sub, ok)
+	default:
+		return s.wait()
 	}
-	if s.head != nil && isClosed(s.head.verified) {
-		sub := s.head
-		s.head = nil
-		return s.apply(sub)
-	}
-	return s.wait()
 }
 
 // wait is reached when nothing is ready: then the open batch goes to the
 // committer as soon as that is free.
 func (s *sequencer) wait() bool {
-	intake, slot := s.intake, s.slot
-	var verified <-chan struct{}
-	if s.head != nil {
-		intake, verified = nil, s.head.verified
-	}
+	slot := s.slot
 	if s.open.empty() {
-		if s.intake == nil && s.head == nil {
+		if s.verified == nil {
 			return false
 		}
 		slot = nil
@@ -68,25 +56,20 @@ func (s *sequencer) wait() bool {
 		return false
 	case call := <-s.control:
 		return s.serve(call)
-	case sub, ok := <-intake:
-		if !ok {
-			s.intake = nil
-		}
-		s.head = sub
-	case <-verified: // the next step applies it
+	case sub, ok := <-s.verified:
+		return s.take(sub, ok)
 	case <-slot:
 		return s.send()
 	}
-	return true
 }
 
-func isClosed(c <-chan struct{}) bool {
-	select {
-	case <-c:
+// take carries out a submission, or notes that there will be no more.
+func (s *sequencer) take(sub *submission, ok bool) bool {
+	if !ok {
+		s.verified = nil
 		return true
-	default:
-		return false
 	}
+	return s.apply(sub)
 }
 
 // ship waits until the committer is free and hands the open batch over.
@@ -165,6 +148,9 @@ func (s *sequencer) applyOrder(sub *submission, it *item) {
 // judge refuses an order that its account's key did not sign. An account that
 // was opened after the verifier had looked is looked up again.
 func (s *sequencer) judge(it *item) error {
+	if it.verdict == unjudged {
+		return ErrBusy
+	}
 	if it.verdict == keyUnknown {
 		account, ok := s.state.Account(it.order.Payer)
 		if !ok || !it.order.Payer.IsMember() {

@@ -67,7 +67,6 @@ func (e *Engine) copyBooks(b *batch) {
 // saveSnapshots stores the copies. One that cannot be stored costs the next start
 // time and nobody anything else.
 func (e *Engine) saveSnapshots(ctx context.Context) {
-	defer e.followers.Done()
 	for {
 		select {
 		case p := <-e.snapshots.ready:

@@ -3,7 +3,6 @@ package clearing
 import (
 	"context"
 	"errors"
-	"runtime"
 
 	"github.com/daobank/daobank/bip340"
 	"github.com/daobank/daobank/ledger"
@@ -19,9 +18,10 @@ func newEngine(config Config, epoch uint64, books *recovery) *Engine {
 		bank:      config.Charter.ID(),
 		epoch:     epoch,
 		log:       config.Log.With("epoch", epoch),
-		verify:    bip340.NewVerifier(knownKeys).Verify,
-		intake:    make(chan *submission, config.QueueMax),
+		verifier:  bip340.NewVerifier(knownKeys),
 		verifying: make(chan job, config.QueueMax),
+		suspects:  suspects{jobs: make(chan job, suspectsMax)},
+		verified:  make(chan *submission, config.QueueMax+suspectsMax),
 		control:   make(chan any),
 		slot:      make(chan struct{}, 1),
 		sealed:    make(chan *batch, 1),
@@ -46,19 +46,13 @@ func newEngine(config Config, epoch uint64, books *recovery) *Engine {
 
 // start runs the stages and sees to their end.
 func (e *Engine) start() {
-	verifiers := runtime.GOMAXPROCS(0)
-	e.stages.Add(3 + verifiers)
-	go e.sequence()
-	go e.commitStage()
-	go e.acknowledge()
-	for range verifiers {
-		go e.verifyStage()
+	e.stages.Go(e.verifyStages)
+	e.stages.Go(e.sequence)
+	e.stages.Go(e.commitStage)
+	e.stages.Go(e.acknowledge)
+	for _, follow := range []func(context.Context){e.project, e.book, e.watchLease, e.saveSnapshots} {
+		e.followers.Go(func() { follow(e.stop) })
 	}
-	e.followers.Add(4)
-	go e.project(e.stop)
-	go e.book(e.stop)
-	go e.watchLease(e.stop)
-	go e.saveSnapshots(e.stop)
 	go e.supervise()
 	e.log.Info("the clearing engine is open", "bank", e.bank, "batch", e.state.Last().Number)
 }

@@ -1,6 +1,9 @@
 package clearing
 
 import (
+	"runtime"
+	"sync"
+
 	"github.com/daobank/daobank/bip340"
 	"github.com/daobank/daobank/ledger"
 )
@@ -17,10 +20,6 @@ const (
 // about 100 bytes each: those that it has seen a signature of.
 const knownKeys = 1 << 18
 
-// A verifier returns the indices of the items whose signature is bad, ascending.
-// Several goroutines call it at once.
-type verifier func(items []bip340.Item) (bad []int)
-
 // A verdict is what is known of an order's signature.
 type verdict byte
 
@@ -28,6 +27,7 @@ const (
 	keyUnknown verdict = iota // the account was not open yet when it was looked at
 	genuine
 	forged
+	unjudged // nobody looked: it came with bad ones when too many of those waited
 )
 
 // A job is a part of a submission.
@@ -36,10 +36,29 @@ type job struct {
 	items []item
 }
 
-// verifyStage is run by one goroutine for each core.
+// passOn hands the submission to the sequencer when this was the last part of it.
+func (e *Engine) passOn(j job) {
+	if j.sub.unverified.Add(-int64(len(j.items))) == 0 {
+		e.verified <- j.sub // never full: it holds as many as orders may wait anywhere
+	}
+}
+
+// verifyStages runs the verifiers, one for each core, and whoever looks into what
+// they put aside, and ends when all is verified.
+func (e *Engine) verifyStages() {
+	defer close(e.verified)
+	var aside, verifiers sync.WaitGroup
+	aside.Go(e.judgeSuspects)
+	for range runtime.GOMAXPROCS(0) {
+		verifiers.Go(e.verifyStage)
+	}
+	verifiers.Wait()
+	close(e.suspects.jobs)
+	aside.Wait()
+}
+
 func (e *Engine) verifyStage() {
-	defer e.stages.Done()
-	var w verifyWork
+	w := verifyWork{verifier: e.verifier}
 	for {
 		select {
 		case <-e.stop.Done():
@@ -48,63 +67,92 @@ func (e *Engine) verifyStage() {
 			if !ok {
 				return
 			}
-			e.gather(&w, j)
-			e.verifyJobs(&w)
+			e.verifyJobs(&w, e.gather(&w, j))
 		}
 	}
 }
 
 // verifyWork is what one goroutine verifies at a time. Its memory is used again.
 type verifyWork struct {
-	jobs   []job
-	items  []bip340.Item
-	judged []*item // by index of items
+	verifier *bip340.Verifier
+	jobs     []job
+	items    []bip340.Item
+	judged   []*item // by index of items
 }
 
 // gather adds jobs that wait already: the more signatures, the less one costs.
-func (e *Engine) gather(w *verifyWork, j job) {
+func (e *Engine) gather(w *verifyWork, j job) []job {
 	w.jobs = append(w.jobs[:0], j)
 	for n := len(j.items); n < gatherMax; {
 		select {
 		case j, ok := <-e.verifying:
 			if !ok {
-				return
+				return w.jobs
 			}
 			w.jobs, n = append(w.jobs, j), n+len(j.items)
 		default:
-			return
+			return w.jobs
+		}
+	}
+	return w.jobs
+}
+
+// verifyJobs passes the parts whose signatures are all good. If not all together
+// are, it looks at each part alone: what one caller forged costs the others one
+// more equation, and whoever sent it has to wait until it is found.
+func (e *Engine) verifyJobs(w *verifyWork, jobs []job) {
+	for _, j := range jobs {
+		for i := range j.items {
+			e.prepare(&j.items[i])
+		}
+	}
+	good := w.allGood(jobs)
+	for i, j := range jobs {
+		if good || len(jobs) > 1 && w.allGood(jobs[i:i+1]) {
+			e.passOn(j)
+		} else {
+			e.suspect(j)
 		}
 	}
 }
 
-func (e *Engine) verifyJobs(w *verifyWork) {
+// read lists the signatures of jobs whose keys are known.
+func (w *verifyWork) read(jobs []job) {
 	w.items, w.judged = w.items[:0], w.judged[:0]
-	for _, j := range w.jobs {
+	for _, j := range jobs {
 		for i := range j.items {
-			it := &j.items[i]
-			it.prepare()
-			if key, ok := e.signer(it.order); ok {
-				it.key, it.verdict = key, genuine
+			if it := &j.items[i]; it.verdict != keyUnknown {
 				w.judged = append(w.judged, it)
-				w.items = append(w.items, bip340.Item{Key: key, Message: it.digest[:], Signature: it.order.Signature})
+				w.items = append(w.items, bip340.Item{Key: it.key, Message: it.digest[:], Signature: it.order.Signature})
 			}
 		}
 	}
-	for _, i := range e.verify(w.items) {
+}
+
+// allGood reports whether each of the signatures whose keys are known is good.
+func (w *verifyWork) allGood(jobs []job) bool {
+	w.read(jobs)
+	return w.verifier.AllGood(w.items)
+}
+
+// judge finds the bad signatures of a part.
+func (w *verifyWork) judge(j job) {
+	w.jobs = append(w.jobs[:0], j)
+	w.read(w.jobs)
+	for _, i := range w.verifier.Verify(w.items) {
 		w.judged[i].verdict = forged
-	}
-	for _, j := range w.jobs {
-		if j.sub.unverified.Add(-int64(len(j.items))) == 0 {
-			close(j.sub.verified)
-		}
 	}
 }
 
 // prepare computes what the later stages need, while it can be done on all cores.
-func (it *item) prepare() {
+// The signature counts as genuine until it is looked at.
+func (e *Engine) prepare(it *item) {
 	it.bytes = it.order.Bytes()
 	it.digest = ledger.OrderDigest(it.bytes)
 	it.leaf = ledger.EntryLeaf(it.bytes)
+	if key, ok := e.signer(it.order); ok {
+		it.key, it.verdict = key, genuine
+	}
 }
 
 // signer is the key that must have signed an order, if it is known yet.

@@ -53,6 +53,7 @@ the time.
   daobank bench clearing --hot 0.8
   daobank bench clearing --payees 100 --accounts 10000
   daobank bench clearing --api=single --json
+  daobank bench clearing --forgers 10
   daobank bench clearing --all --json | tail -n 1 | jq '.targets[] | select(.met | not)'`,
 		Args: cobra.NoArgs,
 		RunE: func(cmd *cobra.Command, _ []string) error {
@@ -74,6 +75,7 @@ the time.
 	f.IntVar(&o.Accounts, "accounts", 100_000, "members' accounts")
 	f.Float64Var(&o.Hot, "hot", 0, "share of the traffic that stays between 10 accounts, from 0 to 1")
 	f.IntVar(&o.Payees, "payees", 1, "payees of each order")
+	f.IntVar(&o.Forgers, "forgers", 0, "callers that hand in orders with bad signatures all the time, in calls as large as the others'")
 	f.StringVar(&o.API, "api", "", `over HTTP: "batch" for 500 orders at a time, "single" for 64 clients with one at a time`)
 	f.Lookup("api").NoOptDefVal = apiBatch
 	f.Float64Var(&o.Seconds, "seconds", 5, "time under load")
@@ -93,6 +95,8 @@ func (o *clearingOptions) validate() error {
 		return errors.New("--hot is a share, from 0 to 1")
 	case o.Payees < 1 || o.Payees > ledger.MaxPayees:
 		return fmt.Errorf("--payees is from 1 to %d", ledger.MaxPayees)
+	case o.Forgers < 0 || o.Forgers > 1000:
+		return errors.New("--forgers is from 0 to 1,000")
 	case o.API != "" && o.API != apiBatch && o.API != apiSingle:
 		return fmt.Errorf("--api is %q or %q", apiBatch, apiSingle)
 	case o.Many < 2 || o.Many > 10_000_000 || o.Past < 100 || o.Past > 100_000_000:
@@ -188,7 +192,10 @@ func (b *clearingBench) measure(ctx context.Context, bank *clearingBank, name st
 		return f, fmt.Errorf("%s: %d of %d acknowledged orders are not in the journal", name, f.Lost, f.Acknowledged)
 	}
 	b.Runs = append(b.Runs, namedRun{name, f})
-	b.say("%s: %.0f transfers a second, %.2f of the ceiling, %.1f µs each", name, f.PerSecond, f.Ratio, f.cost())
+	b.say("%s: %.0f transfers a second, %.2f of the ceiling, %.1f µs each and %.1f µs later", name, f.PerSecond, f.Ratio, f.cost(), f.Deferred)
+	if f.refused > 0 {
+		b.say("%s: %.0f forged orders a second were refused beside", name, float64(f.refused)/f.Seconds)
+	}
 	return f, nil
 }
 

@@ -11,13 +11,15 @@ import (
 
 	"golang.org/x/sync/errgroup"
 
+	"github.com/daobank/daobank/clearing"
 	"github.com/daobank/daobank/ledger"
 )
 
 // traffic is what members send.
 type traffic struct {
-	Hot    float64 // share of the transfers that stay between the hot accounts
-	Payees int     // of each order
+	Hot     float64 // share of the transfers that stay between the hot accounts
+	Payees  int     // of each order
+	Forgers int     // callers that hand in forged orders beside the others, in calls as large
 }
 
 // hotAccounts is how many accounts the hot share of the traffic is on.
@@ -184,4 +186,46 @@ func quantile(sorted []time.Duration, q float64) float64 {
 		return 0
 	}
 	return microseconds(sorted[min(int(q*float64(len(sorted))), len(sorted)-1)]) / 1000
+}
+
+// forge hands in orders with bad signatures, from as many callers as asked for, until
+// the returned function is called. That says how many were refused, and whether
+// anything else became of one.
+func (b *clearingBank) forge(ctx context.Context, callers, atATime int, victims []lane) (stop func() (refused int, err error)) {
+	ctx, cancel := context.WithCancel(ctx)
+	group, ctx := errgroup.WithContext(ctx)
+	var total atomic.Int64
+	for i := range callers {
+		orders := forged(victims[i%len(victims)].orders, atATime)
+		group.Go(func() error {
+			for ctx.Err() == nil {
+				for _, out := range b.engine.SubmitMany(ctx, orders) {
+					switch code := ledger.CodeOf(out.Err); {
+					case code == ledger.CodeSignature:
+						total.Add(1)
+					case code != clearing.CodeBusy && ctx.Err() == nil:
+						return fmt.Errorf("a forged order got %q: %v", code, out.Err)
+					}
+				}
+			}
+			return nil
+		})
+	}
+	return func() (int, error) {
+		cancel()
+		err := group.Wait()
+		return int(total.Load()), err
+	}
+}
+
+// forged copies orders and makes their signatures bad, in s: the point R is sound and
+// costs its work.
+func forged(orders []*ledger.Order, n int) []*ledger.Order {
+	list := make([]*ledger.Order, min(n, len(orders)))
+	for i := range list {
+		o := *orders[i]
+		o.Signature[32+i%32] ^= 1
+		list[i] = &o
+	}
+	return list
 }

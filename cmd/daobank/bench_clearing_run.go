@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"fmt"
 	"os"
 	"runtime/debug"
@@ -29,8 +30,10 @@ type clearingFigures struct {
 	Lost         int     `json:"lost"`
 	RSS          int64   `json:"rss_bytes"` // of this process, load included
 	Accounts     int     `json:"accounts"`
+	Deferred     float64 `json:"deferred_us"` // processor time of a transfer's history and balances, which comes later
 
-	cpu float64 // seconds of processor time that this process and the server used
+	cpu     float64 // seconds of processor time that this process and the server used
+	refused int     // forged orders, of those that were handed in beside
 }
 
 // cost is the processor time of one transfer, in microseconds.
@@ -96,16 +99,27 @@ func (b *clearingBank) measure(ctx context.Context, r clearingRun, say func(stri
 	if err != nil {
 		return f, err
 	}
+	stop := b.forge(ctx, r.Forgers, r.atATime, lanes)
 	elapsed, err := drive(ctx, lanes, r.atATime, r.limit, tellers)
-	if err != nil {
+	refused, failed := stop()
+	if err := errors.Join(err, failed); err != nil {
 		return f, err
 	}
+	f.refused = refused
 	f.RSS = residentBytes()
 	now, err := b.readCPU(ctx)
 	if err != nil {
 		return f, err
 	}
 	f.cpu = now.since(before).Seconds()
+	if err := b.settle(ctx); err != nil {
+		return f, err
+	}
+	later, err := b.readCPU(ctx)
+	if err != nil {
+		return f, err
+	}
+	f.Deferred = later.since(now).Seconds()
 	return f, b.account(ctx, &f, lanes, after, elapsed, r.Payees)
 }
 
@@ -130,9 +144,7 @@ func (b *clearingBank) account(ctx context.Context, f *clearingFigures, lanes []
 	f.PerSecond = float64(f.Transfers) / f.Seconds
 	sorted := latencies(lanes)
 	f.P50, f.P99 = quantile(sorted, 0.5), quantile(sorted, 0.99)
-	if err := b.settle(ctx); err != nil {
-		return err
-	}
+	f.Deferred *= 1e6 / float64(f.Transfers)
 	if f.Copy, err = b.copyCeiling(ctx, after); err != nil {
 		return err
 	}

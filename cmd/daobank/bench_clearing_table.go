@@ -11,6 +11,7 @@ const (
 	targetPerSecond = 40_000
 	targetRatio     = 0.6
 	targetHot       = 0.9
+	targetForgers   = 0.5
 	targetBatch     = 24_000
 	targetSingle    = 5_000
 	targetPayments  = 150_000
@@ -39,7 +40,7 @@ func (o *clearingOptions) targets(f *clearingFigures) []benchTarget {
 		return []benchTarget{atLeast("api_single_64_clients", f.PerSecond, unit, targetSingle)}
 	case o.Payees == tablePayees:
 		return []benchTarget{atLeast("orders_of_100_payees", f.PerSecond, "payments/s", targetPayments)}
-	case o.Payees == 1 && o.Hot == 0:
+	case o.Payees == 1 && o.Hot == 0 && o.Forgers == 0:
 		return []benchTarget{
 			atLeast("in_process", f.PerSecond, unit, targetPerSecond),
 			atLeast("in_process_of_ceiling", f.Ratio, "of the ceiling", targetRatio),
@@ -77,6 +78,7 @@ func (b *clearingBench) measureRates(ctx context.Context, bank *clearingBank) ([
 	}{
 		{"in process", traffic{Payees: 1}, ""},
 		{"in process, 80 % on 10 accounts", traffic{Payees: 1, Hot: tableHot}, ""},
+		{"in process, as many forgers", traffic{Payees: 1, Forgers: engineLanes}, ""},
 		{"HTTP, batches of 500", traffic{Payees: 1}, apiBatch},
 		{"HTTP, single orders, 64 clients", traffic{Payees: 1}, apiSingle},
 		{"in process, 100 payees", traffic{Payees: tablePayees}, ""},
@@ -90,6 +92,8 @@ func (b *clearingBench) measureRates(ctx context.Context, bank *clearingBank) ([
 		switch {
 		case row.traffic.Hot > 0:
 			targets = append(targets, atLeast("hot_over_even", f.PerSecond/plain.PerSecond, "times", targetHot))
+		case row.traffic.Forgers > 0:
+			targets = append(targets, atLeast("beside_forgers_over_alone", f.PerSecond/plain.PerSecond, "times", targetForgers))
 		case plain.Transfers == 0:
 			plain = f
 			targets = append(targets, verifyTarget(&f))

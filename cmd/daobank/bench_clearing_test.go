@@ -19,7 +19,7 @@ import (
 
 // runFields are the fields of one run's JSON, as the command promises them.
 var runFields = []string{"transfers", "seconds", "per_second", "p50_ms", "p99_ms", "verify_per_second", "btcec_verify_per_second",
-	"copy_per_second", "ceiling_per_second", "ratio", "acknowledged", "found", "lost", "rss_bytes", "accounts"}
+	"copy_per_second", "ceiling_per_second", "ratio", "acknowledged", "found", "lost", "rss_bytes", "accounts", "deferred_us"}
 
 // Tiny runs of every kind of traffic: every acknowledged order is found in the
 // journal, and each field of the JSON follows from the others or is above zero.
@@ -81,7 +81,7 @@ func TestBenchClearingTable(t *testing.T) {
 		t.Fatal(err)
 	}
 	lines := runBenchClearing(t, "--all", "--accounts", "150", "--many", "300", "--past", "4000", "--seconds", "0.05", "--json", "--svg", drawing, "--markdown", document)
-	want := []string{"in_process", "in_process_of_ceiling", "verify_1024_over_btcec", "hot_over_even", "api_batches_of_500", "api_single_64_clients",
+	want := []string{"in_process", "in_process_of_ceiling", "verify_1024_over_btcec", "hot_over_even", "beside_forgers_over_alone", "api_batches_of_500", "api_single_64_clients",
 		"orders_of_100_payees", "quarter_of_peak_p99", "lone_payment_p50", "memory_per_account", "cost_many_over_few_accounts", "recovery"}
 	if got := targetNames(t, lines[len(lines)-1]); !slices.Equal(got, want) {
 		t.Errorf("targets %v, want %v", got, want)
@@ -93,7 +93,7 @@ func TestBenchClearingTable(t *testing.T) {
 		}
 		Offered []offeredLoad
 	}
-	if err := json.Unmarshal([]byte(lines[0]), &all); err != nil || len(all.Runs) != 7 || len(all.Offered) != len(offeredShares) {
+	if err := json.Unmarshal([]byte(lines[0]), &all); err != nil || len(all.Runs) != 8 || len(all.Offered) != len(offeredShares) {
 		t.Fatalf("%d runs, %d loads, error %v", len(all.Runs), len(all.Offered), err)
 	}
 	for _, r := range all.Runs {

@@ -12,10 +12,10 @@ import (
 func (b *clearingBench) writeText(out io.Writer, targets []benchTarget) error {
 	fmt.Fprintf(out, "%s/%s, %d cores, %s; %s\n\n", b.Machine.GOOS, b.Machine.GOARCH, b.Machine.Cores, b.Machine.Go, b.Postgres)
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', tabwriter.AlignRight)
-	fmt.Fprintln(w, "run\taccounts\ttransfers/s\tp50 ms\tp99 ms\tverify/s\tbtcec/s\tCOPY/s\tceiling/s\tratio\tµs each\tacknowledged\tfound\tMB\t")
+	fmt.Fprintln(w, "run\taccounts\ttransfers/s\tp50 ms\tp99 ms\tverify/s\tbtcec/s\tCOPY/s\tceiling/s\tratio\tµs each\tµs later\tacknowledged\tfound\tMB\t")
 	for _, r := range b.Runs {
-		fmt.Fprintf(w, "%s\t%d\t%.0f\t%.1f\t%.1f\t%.0f\t%.0f\t%.0f\t%.0f\t%.2f\t%.1f\t%d\t%d\t%d\t\n", r.Name, r.Accounts, r.PerSecond, r.P50, r.P99,
-			r.Verify, r.BtcecVerify, r.Copy, r.Ceiling, r.Ratio, r.cost(), r.Acknowledged, r.Found, r.RSS>>20)
+		fmt.Fprintf(w, "%s\t%d\t%.0f\t%.1f\t%.1f\t%.0f\t%.0f\t%.0f\t%.0f\t%.2f\t%.1f\t%.1f\t%d\t%d\t%d\t\n", r.Name, r.Accounts, r.PerSecond, r.P50, r.P99,
+			r.Verify, r.BtcecVerify, r.Copy, r.Ceiling, r.Ratio, r.cost(), r.Deferred, r.Acknowledged, r.Found, r.RSS>>20)
 	}
 	if err := w.Flush(); err != nil {
 		return err
@@ -70,11 +70,11 @@ func (b *clearingBench) markdown(out io.Writer, targets []benchTarget) {
 		}
 		fmt.Fprintf(out, "| `%s` | %s %s | %s %s | %s |\n", t.Name, plainNumber(t.Value), t.Unit, bound, plainNumber(*limit), met)
 	}
-	fmt.Fprint(out, "\n| run | accounts | transfers/s | p50 ms | p99 ms | verify/s | btcec/s | COPY/s | ceiling/s | ratio | µs each | acknowledged | found |\n"+
-		"| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
+	fmt.Fprint(out, "\n| run | accounts | transfers/s | p50 ms | p99 ms | verify/s | btcec/s | COPY/s | ceiling/s | ratio | µs each | µs later | acknowledged | found |\n"+
+		"| --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- | --- |\n")
 	for _, r := range b.Runs {
-		fmt.Fprintf(out, "| %s | %d | %.0f | %.1f | %.1f | %.0f | %.0f | %.0f | %.0f | %.2f | %.1f | %d | %d |\n", r.Name, r.Accounts, r.PerSecond,
-			r.P50, r.P99, r.Verify, r.BtcecVerify, r.Copy, r.Ceiling, r.Ratio, r.cost(), r.Acknowledged, r.Found)
+		fmt.Fprintf(out, "| %s | %d | %.0f | %.1f | %.1f | %.0f | %.0f | %.0f | %.0f | %.2f | %.1f | %.1f | %d | %d |\n", r.Name, r.Accounts, r.PerSecond,
+			r.P50, r.P99, r.Verify, r.BtcecVerify, r.Copy, r.Ceiling, r.Ratio, r.cost(), r.Deferred, r.Acknowledged, r.Found)
 	}
 	fmt.Fprint(out, "\n| offered/s | answered/s | p50 ms | p99 ms |\n| --- | --- | --- | --- |\n")
 	for _, o := range b.Offered {
