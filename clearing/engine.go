@@ -45,12 +45,12 @@ const (
 // Engine is the one writer of a bank's books. Its methods are safe for
 // concurrent use.
 type Engine struct {
-	config    Config
-	bank      ledger.BankID
-	epoch     uint64
-	log       *slog.Logger
-	verifier  *bip340.Verifier
-	directory directory
+	config   Config
+	bank     ledger.BankID
+	epoch    uint64
+	log      *slog.Logger
+	verifier *bip340.Verifier
+	keys     ledger.Keys
 
 	// What waits, and how the stages hand over. queued counts the orders from
 	// their entrance until they are sequenced, but for those of suspects.

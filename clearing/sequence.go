@@ -136,7 +136,6 @@ func (s *sequencer) applyOrder(sub *submission, it *item) {
 		if effects.Opened != 0 {
 			ref.Payer = effects.Opened
 			it.answer.acceptance.Account = effects.Opened
-			s.directory.add(it.key)
 			s.open.opened = append(s.open.opened, postgres.Opened{ID: effects.Opened, Key: it.key})
 		}
 		pending.index = len(s.open.entries)

@@ -31,16 +31,12 @@ func newEngine(config Config, epoch uint64, books *recovery) *Engine {
 		lookups:   make(chan struct{}, lookupsMax),
 		done:      make(chan struct{}),
 		state:     state,
+		keys:      state.Keys(),
 		snapshots: newSnapshotter(books.work),
 		stats:     counters{refused: make(map[ledger.Code]uint64)},
 	}
 	e.stop, e.fail = context.WithCancelCause(context.Background())
 	e.slot <- struct{}{}
-	for id := ledger.FirstMember; id < ledger.AccountID(state.Accounts()); id++ {
-		if account, ok := state.Account(id); ok {
-			e.directory.add(account.Key)
-		}
-	}
 	return e
 }
 

@@ -160,5 +160,5 @@ func (e *Engine) signer(o *ledger.Order) (ledger.Key, bool) {
 	if open, ok := o.Body.(*ledger.Open); ok {
 		return open.Key, true
 	}
-	return e.directory.key(o.Payer)
+	return e.keys.Of(o.Payer)
 }

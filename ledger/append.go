@@ -143,5 +143,5 @@ func (s *State) signerKey(o *Order) Key {
 	if open, ok := o.Body.(*Open); ok {
 		return open.Key
 	}
-	return s.accounts[o.Payer.Index()].key
+	return s.accounts.at(o.Payer.Index()).key
 }

@@ -140,8 +140,8 @@ func (s *State) planCut(e *Cut) (*OpenCut, error) {
 	if err != nil {
 		return nil, err
 	}
-	if shares > e.Fee || e.Fee-shares > s.accounts[Treasury].balance {
-		return nil, fail(CodeEvent, "the fee is %d sat, members pay %d sat and the treasury has %d sat", e.Fee, shares, s.accounts[Treasury].balance)
+	if shares > e.Fee || e.Fee-shares > s.Balance(Treasury) {
+		return nil, fail(CodeEvent, "the fee is %d sat, members pay %d sat and the treasury has %d sat", e.Fee, shares, s.Balance(Treasury))
 	}
 	if open.Change = in - out - e.Fee; open.Change < 0 {
 		return nil, fail(CodeEvent, "the cut spends %d sat and pays %d sat and a fee of %d sat", in, out, e.Fee)

@@ -118,10 +118,10 @@ func (s *State) CanApplyOrder(o *Order) error {
 }
 
 func (s *State) canOpen(o *Order, body *Open) error {
-	if id, ok := s.byKey[body.Key]; ok {
+	if id, ok := s.accounts.find(body.Key); ok {
 		return fail(CodeExists, "the key has account %s already: use it", id)
 	}
-	if len(s.accounts) >= MaxAccounts {
+	if s.accounts.len() >= MaxAccounts {
 		return fail(CodeOversized, "the bank has no room for another account")
 	}
 	return s.notExpired(o)
@@ -201,10 +201,7 @@ func (s *State) carryOut(o *Order, digest Hash) Effects {
 	s.midBatch = true
 	s.postings = s.postings[:0]
 	if open, ok := o.Body.(*Open); ok {
-		id := AccountID(len(s.accounts))
-		s.accounts = append(s.accounts, account{key: open.Key, last: digest})
-		s.byKey[open.Key] = id
-		return Effects{Opened: id}
+		return Effects{Opened: s.accounts.add(account{key: open.Key, last: digest})}
 	}
 	payer := s.account(o.Payer)
 	payer.sequence, payer.last = o.Sequence, digest

@@ -11,11 +11,16 @@ func (s *State) Fingerprint() string {
 	books.verifier = nil // neither are these
 	books.sums = nil
 	books.open = nil // a pointer: written out below
+	books.accounts = nil
+	accounts := make([]account, s.Accounts())
+	for i := range accounts {
+		accounts[i] = *s.accounts.at(uint32(i))
+	}
 	var open OpenCut
 	if s.open != nil {
 		open = *s.open
 	}
-	return fmt.Sprintf("%+v\nopen %v %+v", books, s.open != nil, open)
+	return fmt.Sprintf("%+v\naccounts %+v\nopen %v %+v", books, accounts, s.open != nil, open)
 }
 
 // SumRoot folds the leaves of a sum tree, as Seal does at a cut.
@@ -28,9 +33,12 @@ func SumRoot(leaves []SumNode) SumNode {
 
 // BankOf returns books with n accounts that hold something each.
 func BankOf(n int) *State {
-	s := &State{accounts: make([]account, n)}
-	for i := range s.accounts {
-		s.accounts[i].balance = Amount(i)
+	s := &State{accounts: newAccountTable()}
+	for i := range uint32(n) {
+		if AccountID(i) >= FirstMember {
+			s.accounts.add(account{key: keyOfNumber(i)})
+		}
+		s.accounts.at(i).balance = Amount(i)
 	}
 	return s
 }
@@ -38,7 +46,7 @@ func BankOf(n int) *State {
 // Touch says that n accounts have changed since the last cut.
 func (s *State) Touch(n int) {
 	for i := range n {
-		s.sums.touch(uint32(i * len(s.accounts) / n))
+		s.sums.touch(uint32(i * s.accounts.len() / n))
 	}
 }
 
@@ -50,6 +58,8 @@ func DecodeSnapshotBody(charter Charter, data []byte) (*State, error) {
 	return decodeSnapshot(charter, data)
 }
 
+func keyOfNumber(n uint32) Key { return Key(tagCharter.hash(be.AppendUint32(nil, n))) }
+
 // SealedBankOf returns books of a bank with n members who hold nothing, at the
 // end of a batch.
 func SealedBankOf(charter Charter, n int) *State {
@@ -58,9 +68,8 @@ func SealedBankOf(charter Charter, n int) *State {
 		panic(err)
 	}
 	for i := range n {
-		key := Key(tagCharter.hash(be.AppendUint32(nil, uint32(i))))
-		s.byKey[key] = AccountID(len(s.accounts))
-		s.accounts = append(s.accounts, account{key: key, last: Hash(key), sequence: 7})
+		key := keyOfNumber(uint32(i))
+		s.accounts.add(account{key: key, last: Hash(key), sequence: 7})
 	}
 	h := s.Next(Hash{}, 1, 1, 0)
 	if err := s.Seal(&h); err != nil {

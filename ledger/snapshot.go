@@ -49,10 +49,10 @@ func (s *State) Snapshot() (*Snapshot, error) {
 		return nil, ErrMidBatch
 	}
 	books := *s
-	books.accounts = slices.Clone(s.accounts)
+	books.accounts = s.accounts.clone()
 	books.held, books.coins = maps.Clone(s.held), maps.Clone(s.coins)
 	books.rekeys = slices.Clip(s.rekeys) // those to come are appended elsewhere
-	books.byKey, books.postings, books.verifier = nil, nil, nil
+	books.postings, books.verifier = nil, nil
 	return &Snapshot{books: books}, nil
 }
 
@@ -110,14 +110,14 @@ func (p *Snapshot) write(w io.Writer) error {
 		b = held[i].append(b)
 	}
 	b = s.open.append(b)
-	b = be.AppendUint32(b, uint32(len(s.accounts)))
+	b = be.AppendUint32(b, s.Accounts())
 	if _, err := w.Write(b); err != nil {
 		return err
 	}
-	for part := range slices.Chunk(s.accounts, accountsTogether) {
+	for first := uint32(0); first < s.Accounts(); first += accountsTogether {
 		b = b[:0]
-		for i := range part {
-			b = part[i].append(b)
+		for i := first; i < min(first+accountsTogether, s.Accounts()); i++ {
+			b = s.accounts.at(i).append(b)
 		}
 		if _, err := w.Write(b); err != nil {
 			return err

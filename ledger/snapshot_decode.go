@@ -175,20 +175,19 @@ func (s *State) readAccounts(r *reader) {
 	if r.require(n >= int(FirstMember) && n <= MaxAccounts); r.bad {
 		return
 	}
-	s.accounts = make([]account, n)
-	s.byKey = make(map[Key]AccountID, n-int(FirstMember))
 	var owed Amount
-	for i := range s.accounts {
-		a := &s.accounts[i]
-		*a = account{key: r.key(), last: r.hash(), sequence: r.u64(), balance: r.amount(), held: r.amount(), withdrawals: r.u32()}
+	for id := range AccountID(n) {
+		a := account{key: r.key(), last: r.hash(), sequence: r.u64(), balance: r.amount(), held: r.amount(), withdrawals: r.u32()}
 		closed := r.u8()
 		r.require(closed <= 1)
 		a.closed = closed == 1
-		id := AccountID(i)
 		if !id.IsMember() {
-			r.require(*a == account{balance: a.balance})
+			r.require(a == account{balance: a.balance})
+			*s.accounts.at(id.Index()) = a
 		} else {
-			s.byKey[a.key] = id
+			_, twice := s.accounts.find(a.key)
+			r.require(!twice)
+			s.accounts.add(a)
 		}
 		if id == Vault {
 			r.require(a.balance <= 0 && a.balance >= -MaxAmount)
@@ -196,7 +195,6 @@ func (s *State) readAccounts(r *reader) {
 			r.sum(&owed, a.balance)
 		}
 	}
-	r.require(len(s.byKey) == n-int(FirstMember)) // no key has two accounts
 }
 
 // checkPayouts compares the number of each account's withdrawals with those that
@@ -217,8 +215,8 @@ func (s *State) checkPayouts() error {
 			ok = note(&s.open.Payouts[i]) && ok
 		}
 	}
-	for i := range s.accounts {
-		ok = ok && s.accounts[i].withdrawals == count[AccountID(i)]
+	for i := range s.Accounts() {
+		ok = ok && s.accounts.at(i).withdrawals == count[AccountID(i)]
 	}
 	if !ok {
 		return fail(CodeMalformed, "the snapshot's withdrawals are not those of its accounts")

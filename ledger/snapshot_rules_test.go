@@ -62,7 +62,7 @@ func busyBooks(t *testing.T) *State {
 
 // Books that break a rule are not taken from a snapshot, even if it were signed.
 func TestSnapshotOfImpossibleBooksRefused(t *testing.T) {
-	first := func(s *State) *account { return &s.accounts[FirstMember] }
+	first := func(s *State) *account { return s.accounts.at(uint32(FirstMember)) }
 	held := OrderRef{Payer: FirstMember, Sequence: 2}
 	changeHeld := func(s *State, change func(p *Payout)) {
 		p := s.held[held]
@@ -87,8 +87,8 @@ func TestSnapshotOfImpossibleBooksRefused(t *testing.T) {
 		{"member below zero", func(s *State) { s.post(FirstMember, Treasury, 7000) }, CodeMalformed},
 		{"vault above zero", func(s *State) { s.post(Treasury, Vault, 50_000) }, CodeMalformed},
 		{"more than there can be", func(s *State) { s.post(Vault, Treasury, MaxAmount) }, CodeMalformed},
-		{"one key twice", func(s *State) { first(s).key = s.accounts[FirstMember+1].key }, CodeMalformed},
-		{"key of a system account", func(s *State) { s.accounts[Treasury].key[0] = 1 }, CodeMalformed},
+		{"one key twice", func(s *State) { first(s).key = s.accounts.at(uint32(FirstMember + 1)).key }, CodeMalformed},
+		{"key of a system account", func(s *State) { s.accounts.at(uint32(Treasury)).key[0] = 1 }, CodeMalformed},
 		{"hold that nothing explains", func(s *State) { first(s).held++ }, CodeMalformed},
 		{"withdrawal that nothing explains", func(s *State) { first(s).withdrawals++ }, CodeMalformed},
 		{"withdrawal of nobody", func(s *State) { changeHeld(s, func(p *Payout) { p.Payer = 99 }) }, CodeMalformed},
@@ -113,7 +113,7 @@ func TestSnapshotOfImpossibleBooksRefused(t *testing.T) {
 		{"cut that pays one withdrawal twice", func(s *State) { s.open.Payouts = append(s.open.Payouts, s.open.Payouts[0]) }, CodeMalformed},
 		{"cut that charges more than was allowed", func(s *State) { s.open.Payouts[0].FeeShare = 11 }, CodeMalformed},
 		{"cut lost", func(s *State) { s.open = nil }, CodeMalformed},
-		{"no accounts", func(s *State) { s.accounts = nil }, CodeMalformed},
+		{"no accounts", func(s *State) { s.accounts.count.Store(0) }, CodeMalformed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
 			s := busyBooks(t)

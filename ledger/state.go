@@ -26,8 +26,7 @@ type State struct {
 	block    Hash
 	credited position // last deposit
 
-	accounts []account // by index; the first FirstMember are the bank's own
-	byKey    map[Key]AccountID
+	accounts *accountTable // by index; the first FirstMember are the bank's own
 	held     map[OrderRef]Payout
 	ordinal  uint64 // withdrawals accepted so far
 	coins    map[OutPoint]Coin
@@ -142,8 +141,7 @@ func NewState(charter Charter) (*State, error) {
 		head:     charter.ID(),
 		height:   charter.BirthHeight,
 		block:    charter.BirthHash,
-		accounts: make([]account, FirstMember),
-		byKey:    make(map[Key]AccountID),
+		accounts: newAccountTable(),
 		held:     make(map[OrderRef]Payout),
 		coins:    make(map[OutPoint]Coin),
 	}, nil
@@ -166,7 +164,7 @@ func (s *State) Block() (height uint32, hash Hash) { return s.height, s.block }
 
 // Accounts is the number of account slots, the bank's own FirstMember included:
 // members have the indices from FirstMember up to it.
-func (s *State) Accounts() uint32 { return uint32(len(s.accounts)) }
+func (s *State) Accounts() uint32 { return uint32(s.accounts.len()) }
 
 // Account returns a copy of an account and whether it exists. Every system
 // account exists.
@@ -181,8 +179,7 @@ func (s *State) Account(id AccountID) (Account, bool) {
 
 // Lookup returns the account of a key.
 func (s *State) Lookup(key Key) (AccountID, bool) {
-	id, ok := s.byKey[key]
-	return id, ok
+	return s.accounts.find(key)
 }
 
 // Balance is an account's balance, 0 for one that does not exist.
@@ -195,7 +192,7 @@ func (s *State) Balance(id AccountID) Amount {
 
 // Liabilities is what the bank owes everyone: the sum of all accounts but the
 // vault. It always equals the coins of the books.
-func (s *State) Liabilities() Amount { return -s.accounts[Vault].balance }
+func (s *State) Liabilities() Amount { return -s.accounts.at(Vault.Index()).balance }
 
 // Held returns the withdrawals that wait for a cut, in the order in which they
 // were accepted.
@@ -235,10 +232,10 @@ func (s *State) Generation() uint32 { return uint32(len(s.rekeys)) }
 func (s *State) Rekeys() []Rekey { return s.rekeys }
 
 func (s *State) account(id AccountID) *account {
-	if id.Shard() != 0 || id.Index() >= uint32(len(s.accounts)) || id == 0 {
+	if id.Shard() != 0 || id.Index() >= s.Accounts() || id == 0 {
 		return nil
 	}
-	return &s.accounts[id.Index()]
+	return s.accounts.at(id.Index())
 }
 
 // post moves an amount; the caller has checked that it can.
@@ -246,8 +243,8 @@ func (s *State) post(debit, credit AccountID, amount Amount) {
 	if amount == 0 {
 		return
 	}
-	s.accounts[debit.Index()].balance -= amount
-	s.accounts[credit.Index()].balance += amount
+	s.accounts.at(debit.Index()).balance -= amount
+	s.accounts.at(credit.Index()).balance += amount
 	s.sums.touch(debit.Index())
 	s.sums.touch(credit.Index())
 	s.postings = append(s.postings, Posting{Debit: debit, Credit: credit, Amount: amount})
@@ -300,14 +297,14 @@ func (s *State) books() Books {
 	if s.sums == nil {
 		s.sums = &sumTree{}
 	}
-	root := s.sums.root(len(s.accounts), func(i int) SumNode {
-		owed := s.accounts[i].balance
+	root := s.sums.root(s.accounts.len(), func(i int) SumNode {
+		owed := s.accounts.at(uint32(i)).balance
 		if AccountID(i) == Vault {
 			owed = 0
 		}
 		return SumLeaf(AccountID(i), owed)
 	})
-	return Books{Header: s.head, Accounts: uint32(len(s.accounts)), Root: root}
+	return Books{Header: s.head, Accounts: s.Accounts(), Root: root}
 }
 
 // CheckInvariants verifies what must hold after every entry: all accounts add
@@ -320,8 +317,8 @@ func (s *State) CheckInvariants() error {
 		held[p.Payer] += p.Amount + p.FeeMax
 	}
 	var sum Amount
-	for i := range s.accounts {
-		id, a := AccountID(i), &s.accounts[i]
+	for i := range s.Accounts() {
+		id, a := AccountID(i), s.accounts.at(i)
 		sum += a.balance
 		if id != Vault && (a.balance < 0 || a.held < 0 || a.held > a.balance) {
 			return fmt.Errorf("account %s: balance %d sat, held %d sat", id, a.balance, a.held)
@@ -353,10 +350,10 @@ func (s *State) checkInFlight() error {
 			fees -= p.FeeShare
 		}
 	}
-	if got := s.accounts[WithdrawalsPending].balance; got != pending {
+	if got := s.accounts.at(WithdrawalsPending.Index()).balance; got != pending {
 		return fmt.Errorf("account %s has %d sat, the open cut pays %d sat", WithdrawalsPending, got, pending)
 	}
-	if got := s.accounts[MinerFees].balance; got != fees {
+	if got := s.accounts.at(MinerFees.Index()).balance; got != fees {
 		return fmt.Errorf("account %s has %d sat, the treasury owes the open cut %d sat", MinerFees, got, fees)
 	}
 	return nil
