@@ -58,6 +58,7 @@ type Engine struct {
 	closed    bool
 	queued    atomic.Int64
 	verifying chan job
+	gathering sync.Mutex // held by the verifier that waits for orders
 	suspects  suspects
 	verified  chan *submission
 	control   chan any        // *view or *record

@@ -14,6 +14,9 @@ import (
 const (
 	partMax   = 256
 	gatherMax = 1024
+	// gatherMin is fewer than which one verifier looks at while the others wait:
+	// more will have come when it is done.
+	gatherMin = 64
 )
 
 // knownKeys is how many accounts' public keys the verifier remembers as points, at
@@ -60,14 +63,17 @@ func (e *Engine) verifyStages() {
 func (e *Engine) verifyStage() {
 	w := verifyWork{verifier: e.verifier}
 	for {
-		select {
-		case <-e.stop.Done():
+		e.gathering.Lock()
+		n := e.gather(&w)
+		if n >= gatherMin {
+			e.gathering.Unlock()
+		}
+		e.verifyJobs(&w)
+		if n < gatherMin {
+			e.gathering.Unlock()
+		}
+		if n == 0 {
 			return
-		case j, ok := <-e.verifying:
-			if !ok {
-				return
-			}
-			e.verifyJobs(&w, e.gather(&w, j))
 		}
 	}
 }
@@ -80,35 +86,45 @@ type verifyWork struct {
 	judged   []*item // by index of items
 }
 
-// gather adds jobs that wait already: the more signatures, the less one costs.
-func (e *Engine) gather(w *verifyWork, j job) []job {
-	w.jobs = append(w.jobs[:0], j)
-	for n := len(j.items); n < gatherMax; {
+// gather waits for a job and adds all that wait already: the more signatures, the
+// less one costs. It returns how many there are, 0 when there will be no more.
+func (e *Engine) gather(w *verifyWork) (n int) {
+	w.jobs = w.jobs[:0]
+	select {
+	case <-e.stop.Done():
+		return 0
+	case j, ok := <-e.verifying:
+		if !ok {
+			return 0
+		}
+		w.jobs, n = append(w.jobs, j), len(j.items)
+	}
+	for n < gatherMax {
 		select {
 		case j, ok := <-e.verifying:
 			if !ok {
-				return w.jobs
+				return n
 			}
 			w.jobs, n = append(w.jobs, j), n+len(j.items)
 		default:
-			return w.jobs
+			return n
 		}
 	}
-	return w.jobs
+	return n
 }
 
 // verifyJobs passes the parts whose signatures are all good. If not all together
 // are, it looks at each part alone: what one caller forged costs the others one
 // more equation, and whoever sent it has to wait until it is found.
-func (e *Engine) verifyJobs(w *verifyWork, jobs []job) {
-	for _, j := range jobs {
+func (e *Engine) verifyJobs(w *verifyWork) {
+	for _, j := range w.jobs {
 		for i := range j.items {
 			e.prepare(&j.items[i])
 		}
 	}
-	good := w.allGood(jobs)
-	for i, j := range jobs {
-		if good || len(jobs) > 1 && w.allGood(jobs[i:i+1]) {
+	good := w.allGood(w.jobs)
+	for i, j := range w.jobs {
+		if good || len(w.jobs) > 1 && w.allGood(w.jobs[i:i+1]) {
 			e.passOn(j)
 		} else {
 			e.suspect(j)
