@@ -51,11 +51,11 @@ func (r *recovery) fromSnapshot(ctx context.Context) (found bool, err error) {
 	if found, err = r.readSnapshot(ctx); !found || err != nil {
 		return found, err
 	}
-	start := r.state.Last()
+	start, journal := r.state.Last(), r.state.JournalRoot()
 	group, ctx := errgroup.WithContext(ctx)
 	group.Go(func() error {
-		last, err := ledger.VerifyHeaders(r.Charter, r.Store.Headers(ctx, start.Number))
-		if err == nil && last != start {
+		last, root, err := ledger.VerifyHeaders(r.Charter, r.Store.Headers(ctx, start.Number))
+		if err == nil && (last != start || root != journal) {
 			err = &SnapshotError{Batch: start.Number, Reason: "the chain of headers does not lead to it"}
 		}
 		return err

@@ -115,28 +115,51 @@ func split(n int) int {
 	return k
 }
 
-func handRoot(leaves []handHash) handHash {
+func handRoot(leaves []handHash) handHash { return handTree("daobank/entry/node", leaves) }
+
+// handTree is MTH(D[n]) of RFC 6962, section 2.1, over what are leaves already.
+func handTree(node string, leaves []handHash) handHash {
 	switch n := len(leaves); n {
 	case 0:
 		return handHash{}
 	case 1:
 		return leaves[0]
 	default:
-		left, right := handRoot(leaves[:split(n)]), handRoot(leaves[split(n):])
-		return handTag("daobank/entry/node", left[:], right[:])
+		left, right := handTree(node, leaves[:split(n)]), handTree(node, leaves[split(n):])
+		return handTag(node, left[:], right[:])
 	}
 }
 
-// handPath is PATH(m, D[n]) of RFC 6962, section 2.1.1.
 func handPath(m int, leaves []handHash) []handHash {
+	return handTreePath("daobank/entry/node", m, leaves)
+}
+
+// handTreePath is PATH(m, D[n]) of RFC 6962, section 2.1.1.
+func handTreePath(node string, m int, leaves []handHash) []handHash {
 	n := len(leaves)
 	if n <= 1 {
 		return nil
 	}
 	if k := split(n); m < k {
-		return append(handPath(m, leaves[:k]), handRoot(leaves[k:]))
+		return append(handTreePath(node, m, leaves[:k]), handTree(node, leaves[k:]))
 	} else {
-		return append(handPath(m-k, leaves[k:]), handRoot(leaves[:k]))
+		return append(handTreePath(node, m-k, leaves[k:]), handTree(node, leaves[:k]))
+	}
+}
+
+// handConsistency is SUBPROOF(m, D[n], b) of RFC 6962, section 2.1.2.
+func handConsistency(node string, m int, leaves []handHash, whole bool) []handHash {
+	n := len(leaves)
+	if m == n {
+		if whole {
+			return nil
+		}
+		return []handHash{handTree(node, leaves)}
+	}
+	if k := split(n); m <= k {
+		return append(handConsistency(node, m, leaves[:k], whole), handTree(node, leaves[k:]))
+	} else {
+		return append(handConsistency(node, m-k, leaves[k:], false), handTree(node, leaves[:k]))
 	}
 }
 
@@ -156,8 +179,35 @@ func handSum(first uint64, owed []int64) (handHash, int64) {
 	}
 }
 
-func handBooks(header handHash, accounts uint32, root handHash, sum int64) handHash {
-	return handTag("daobank/books", header[:], u32(accounts), root[:], u64(uint64(sum)))
+// handJournal is the root of the journal tree over the hashes of headers.
+func handJournal(headers []handHash) handHash {
+	leaves := make([]handHash, len(headers))
+	for i, h := range headers {
+		leaves[i] = handTag("daobank/journal/leaf", h[:])
+	}
+	return handTree("daobank/journal/node", leaves)
+}
+
+// handSumPath is the path of an account, from the bottom up.
+func handSumPath(m int, first uint64, owed []int64) []sumNodeVector {
+	if len(owed) <= 1 {
+		return []sumNodeVector{}
+	}
+	k := split(len(owed))
+	inside, beside, from := owed[:k], owed[k:], first+uint64(k)
+	path := []sumNodeVector(nil)
+	if m < k {
+		path = handSumPath(m, first, inside)
+	} else {
+		inside, beside, from = owed[k:], owed[:k], first
+		path = handSumPath(m-k, first+uint64(k), inside)
+	}
+	hash, sum := handSum(from, beside)
+	return append(path, sumNodeVector{Hash: hash[:], Sum: sum})
+}
+
+func handBooks(header handHash, batch uint64, journal handHash, accounts uint32, root handHash, sum int64) handHash {
+	return handTag("daobank/books", header[:], u64(batch), journal[:], u32(accounts), root[:], u64(uint64(sum)))
 }
 
 // handAccount is the address of an account.

@@ -24,11 +24,11 @@ func (s *State) Fingerprint() string {
 }
 
 // SumRoot folds the leaves of a sum tree, as Seal does at a cut.
-func SumRoot(leaves []SumNode) SumNode {
+func SumRoot(leaves []Amount) SumNode {
 	if len(leaves) == 0 {
 		return SumNode{}
 	}
-	return new(sumTree).root(len(leaves), func(i int) SumNode { return leaves[i] })
+	return new(sumTree).update(len(leaves), func(i int) Amount { return leaves[i] })
 }
 
 // BankOf returns books with n accounts that hold something each.
@@ -48,6 +48,33 @@ func (s *State) Touch(n int) {
 	for i := range n {
 		s.sums.touch(uint32(i * s.accounts.len() / n))
 	}
+}
+
+// SumParent is the node above two.
+func SumParent(left, right SumNode) SumNode { return sumParent(left, right) }
+
+// JournalRootOf is the root of the journal tree over header hashes.
+func JournalRootOf(headers []Hash) Hash {
+	var p journalPeaks
+	for _, h := range headers {
+		p.add(h)
+	}
+	return p.root()
+}
+
+// NewCut brings the sum tree to these balances as the cut of a batch does. Of those
+// that were there before it looks at the touched ones only.
+func (s *State) NewCut(batch uint64, balances []Amount, touched ...uint32) Books {
+	if s.sums == nil {
+		s.sums = &sumTree{}
+	}
+	for _, i := range touched {
+		s.sums.touch(i)
+	}
+	root := s.sums.update(len(balances), func(i int) Amount { return balances[i] })
+	books := Books{Batch: batch, Accounts: uint32(len(balances)), Root: root}
+	s.sums.keep(books)
+	return books
 }
 
 // ComputeBooks is what Seal does at a cut.

@@ -94,4 +94,7 @@ var (
 	tagSumNode   = newTag("daobank/sum/node")
 	tagBooks     = newTag("daobank/books")
 	tagRekey     = newTag("daobank/rekey")
+
+	tagJournalLeaf = newTag("daobank/journal/leaf")
+	tagJournalNode = newTag("daobank/journal/node")
 )

@@ -75,6 +75,11 @@ func (t *MerkleTree) AppendPath(path []Hash, index int) []Hash {
 
 // VerifyPath reports whether leaf is number index of count leaves under root.
 func VerifyPath(root, leaf Hash, index, count uint32, path []Hash) bool {
+	return verifyPath(tagEntryNode, root, leaf, uint64(index), uint64(count), path)
+}
+
+// verifyPath follows a path through a tree whose inner nodes have this tag.
+func verifyPath(node *tag, root, leaf Hash, index, count uint64, path []Hash) bool {
 	if index >= count {
 		return false
 	}
@@ -85,12 +90,12 @@ func VerifyPath(root, leaf Hash, index, count uint32, path []Hash) bool {
 			if len(path) == 0 {
 				return false
 			}
-			h, path = tagEntryNode.hash(path[0][:], h[:]), path[1:]
+			h, path = node.hash(path[0][:], h[:]), path[1:]
 		case i+1 < n:
 			if len(path) == 0 {
 				return false
 			}
-			h, path = tagEntryNode.hash(h[:], path[0][:]), path[1:]
+			h, path = node.hash(h[:], path[0][:]), path[1:]
 		}
 		i, n = i/2, n/2+n%2
 	}

@@ -422,8 +422,8 @@ func (m *model) settled(e *ledger.Settled) bool {
 	return true
 }
 
-// books is the books' hash at a cut whose batch has this header hash.
-func (m *model) books(header handHash) handHash {
+// books is the books' hash at a cut after batches with these header hashes.
+func (m *model) books(headers []handHash) handHash {
 	owed := make([]int64, m.next)
 	for id := range owed {
 		if b := m.balance(uint64(id)); b != nil && id != 1 {
@@ -431,5 +431,5 @@ func (m *model) books(header handHash) handHash {
 		}
 	}
 	root, sum := handSum(0, owed)
-	return handBooks(header, uint32(m.next), root, sum)
+	return handBooks(headers[len(headers)-1], uint64(len(headers)), handJournal(headers), uint32(m.next), root, sum)
 }

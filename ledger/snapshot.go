@@ -31,7 +31,7 @@ var ErrMidBatch = errors.New("the books are not at the end of a batch: seal it, 
 var tagSnapshot = newTag("daobank/snapshot")
 
 const (
-	snapshotVersion = 1
+	snapshotVersion = 2
 	coinSize        = outPointSize + 8 + 4 + 1 + 4 + 4
 	heldSizeMin     = 6*8 + 1
 	rekeySizeMin    = 4 + 2 + 64
@@ -52,7 +52,7 @@ func (s *State) Snapshot() (*Snapshot, error) {
 	books.accounts = s.accounts.clone()
 	books.held, books.coins = maps.Clone(s.held), maps.Clone(s.coins)
 	books.rekeys = slices.Clip(s.rekeys) // those to come are appended elsewhere
-	books.postings, books.verifier = nil, nil
+	books.postings, books.verifier, books.sums = nil, nil, nil
 	return &Snapshot{books: books}, nil
 }
 
@@ -90,6 +90,9 @@ func (p *Snapshot) Encode(w io.Writer, operator *btcec.PrivateKey) error {
 func (p *Snapshot) write(w io.Writer) error {
 	s := &p.books
 	b := s.last.append([]byte{snapshotVersion})
+	for _, peak := range s.journal.peaks {
+		b = append(b, peak[:]...)
+	}
 	b = append(be.AppendUint32(b, s.height), s.block[:]...)
 	for _, n := range []uint32{s.credited.books, s.credited.height, s.credited.tx, s.credited.vout} {
 		b = be.AppendUint32(b, n)
@@ -168,10 +171,7 @@ func (o *OpenCut) append(b []byte) []byte {
 	for i := range o.Payouts {
 		b = o.Payouts[i].append(b)
 	}
-	b = append(b, o.Books.Header[:]...)
-	b = be.AppendUint32(b, o.Books.Accounts)
-	b = append(b, o.Books.Root.Hash[:]...)
-	return be.AppendUint64(b, uint64(o.Books.Root.Sum))
+	return o.Books.append(b)
 }
 
 func (a *account) append(b []byte) []byte {

@@ -1,6 +1,9 @@
 package ledger
 
-import "bytes"
+import (
+	"bytes"
+	"math/bits"
+)
 
 // DecodeSnapshot makes the books again from a snapshot's canonical bytes: equal
 // in every field to those it was taken of. Nothing is made that is much larger
@@ -37,6 +40,7 @@ func decodeSnapshot(charter Charter, data []byte) (*State, error) {
 		return nil, fail(CodeWrongBank, "the snapshot is of bank %s, not %s", s.last.Bank, s.bank)
 	}
 	s.head = s.last.Hash()
+	s.readPeaks(r)
 	s.height, s.block = r.u32(), r.hash()
 	s.credited = position{books: r.u32(), height: r.u32(), tx: r.u32(), vout: r.u32()}
 	s.ordinal, s.settlements = r.u64(), r.u32()
@@ -54,7 +58,22 @@ func decodeSnapshot(charter Charter, data []byte) (*State, error) {
 	if err := s.CheckInvariants(); err != nil {
 		return nil, fail(CodeMalformed, "the snapshot's books are wrong: %v", err)
 	}
+	if s.open != nil && s.open.Batch == s.last.Number {
+		// Here, so that the next cut, at which payments wait, finds the tree made, and
+		// balances at this one can be proved.
+		if books := s.books(); books != s.open.Books {
+			return nil, fail(CodeMalformed, "the snapshot's balances are not those of its cut")
+		}
+	}
 	return s, nil
+}
+
+// readPeaks reads the journal tree's perfect trees: one for each bit of its size.
+func (s *State) readPeaks(r *reader) {
+	s.journal.size = s.last.Number
+	for range bits.OnesCount64(s.journal.size) {
+		s.journal.peaks = append(s.journal.peaks, r.hash())
+	}
 }
 
 // header reads a header without its signature.
@@ -166,7 +185,8 @@ func (s *State) readOpen(r *reader) {
 		paid[p.OrderRef], o.Payouts[i] = true, p
 	}
 	r.require(in-out-o.Fee == o.Change)
-	o.Books = Books{Header: r.hash(), Accounts: r.u32(), Root: SumNode{Hash: r.hash(), Sum: r.amount()}}
+	o.Books = r.books()
+	r.require(o.Books.Batch == o.Batch)
 	s.open = o
 }
 

@@ -11,15 +11,15 @@ import (
 
 // VerifyHeaders checks a journal's headers without its entries: that they are a
 // chain from the first batch on, and that the operator signed each. Signatures
-// are verified many at a time and on all cores. It returns the last header; the
-// zero Header for none.
+// are verified many at a time and on all cores. It returns the last header,
+// the zero Header for none, and the root of the journal tree over all of them.
 //
 // Errors: *HistoryError for the first batch that is wrong, as Append gives it;
 // the sequence's own.
-func VerifyHeaders(charter Charter, headers iter.Seq2[SignedHeader, error]) (last Header, err error) {
+func VerifyHeaders(charter Charter, headers iter.Seq2[SignedHeader, error]) (last Header, journal Hash, err error) {
 	s, err := NewState(charter) // of its books only the chain is used
 	if err != nil {
-		return Header{}, err
+		return Header{}, Hash{}, err
 	}
 	v := newHeaderVerifier(charter.Operator)
 	for h, e := range headers {
@@ -29,7 +29,7 @@ func VerifyHeaders(charter Charter, headers iter.Seq2[SignedHeader, error]) (las
 		if err != nil {
 			break
 		}
-		s.last, s.head = h.Header, h.Hash()
+		s.follow(&h.Header)
 		v.add(&h, s.head)
 	}
 	// A bad signature is of an earlier batch than one that breaks the chain.
@@ -37,9 +37,9 @@ func VerifyHeaders(charter Charter, headers iter.Seq2[SignedHeader, error]) (las
 		err = forged
 	}
 	if err != nil {
-		return Header{}, err
+		return Header{}, Hash{}, err
 	}
-	return s.last, nil
+	return s.last, s.JournalRoot(), nil
 }
 
 // A headerVerifier verifies the signatures of headers, a part at a time in

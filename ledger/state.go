@@ -22,6 +22,7 @@ type State struct {
 
 	last     Header // of the last sealed batch; zero before the first
 	head     Hash   // its hash; the bank's id before the first
+	journal  journalPeaks
 	height   uint32 // last block of the books
 	block    Hash
 	credited position // last deposit
@@ -256,7 +257,7 @@ func (s *State) Seal(h *Header) error {
 	if err := s.continues(h); err != nil {
 		return err
 	}
-	s.last, s.head = *h, h.Hash()
+	s.follow(h)
 	if s.ended == KindCut {
 		s.open.Batch = h.Number
 		s.open.Books = s.books()
@@ -264,6 +265,16 @@ func (s *State) Seal(h *Header) error {
 	s.ended, s.midBatch = 0, false
 	return nil
 }
+
+// follow makes a header that continues the chain the last one.
+func (s *State) follow(h *Header) {
+	s.last, s.head = *h, h.Hash()
+	s.journal.add(s.head)
+}
+
+// JournalRoot is the root of the journal tree over all sealed batches, whose number
+// is Last's; zero before the first.
+func (s *State) JournalRoot() Hash { return s.journal.root() }
 
 // Next is the header that would continue the chain with these entries.
 func (s *State) Next(root Hash, count uint32, epoch, unixMilli uint64) Header {
@@ -297,14 +308,18 @@ func (s *State) books() Books {
 	if s.sums == nil {
 		s.sums = &sumTree{}
 	}
-	root := s.sums.root(s.accounts.len(), func(i int) SumNode {
-		owed := s.accounts.at(uint32(i)).balance
-		if AccountID(i) == Vault {
-			owed = 0
-		}
-		return SumLeaf(AccountID(i), owed)
-	})
-	return Books{Header: s.head, Accounts: s.Accounts(), Root: root}
+	root := s.sums.update(s.accounts.len(), s.owed)
+	books := Books{Header: s.head, Batch: s.last.Number, Journal: s.journal.root(), Accounts: s.Accounts(), Root: root}
+	s.sums.keep(books)
+	return books
+}
+
+// owed is what the bank owes an account: the leaf of the sum tree.
+func (s *State) owed(index int) Amount {
+	if AccountID(index) == Vault {
+		return 0
+	}
+	return s.accounts.at(uint32(index)).balance
 }
 
 // CheckInvariants verifies what must hold after every entry: all accounts add

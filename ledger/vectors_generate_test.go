@@ -173,23 +173,58 @@ func merkleVectors(testing.TB) (list []merkleVector) {
 
 func sumVectors(testing.TB) (list []sumVector) {
 	for count := range 10 {
-		v := sumVector{First: uint64(count % 2 * 1000), Owed: []int64{}}
+		v := sumVector{Owed: []int64{}, Paths: [][]sumNodeVector{}}
 		for i := range count {
 			v.Owed = append(v.Owed, int64(i*i*i*1_000))
 		}
-		root := sumRootOf(v.First, v.Owed)
+		root := sumRootOf(v.Owed)
 		v.Root, v.Sum = root.Hash[:], int64(root.Sum)
+		for i := range count {
+			v.Paths = append(v.Paths, handSumPath(i, 0, v.Owed))
+		}
 		list = append(list, v)
+	}
+	return list
+}
+
+func journalVectors(testing.TB) (list []journalVector) {
+	var headers []ledger.Hash
+	var tree ledger.JournalTree
+	read := func(first, last uint64) ([]ledger.Hash, error) { return headers[first-1 : last], nil }
+	for count := range uint64(10) {
+		v := journalVector{Headers: []hexBytes{}, Paths: [][]hexBytes{}, Consistency: [][]hexBytes{}}
+		for _, h := range headers {
+			v.Headers = append(v.Headers, h[:])
+		}
+		root := ledger.JournalRootOf(headers)
+		v.Root = root[:]
+		for batch := uint64(1); batch <= count; batch++ {
+			path, _ := tree.Path(batch, count, read)
+			v.Paths = append(v.Paths, hexList(path))
+			path, _ = tree.Consistency(batch, count, read)
+			v.Consistency = append(v.Consistency, hexList(path))
+		}
+		list = append(list, v)
+		headers = append(headers, hashOf("header %d", count+1))
+		tree.Add(headers[count])
+	}
+	return list
+}
+
+func hexList(hashes []ledger.Hash) []hexBytes {
+	list := []hexBytes{}
+	for _, h := range hashes {
+		list = append(list, h[:])
 	}
 	return list
 }
 
 func booksVectors(testing.TB) (list []booksVector) {
 	for i, sum := range []int64{0, 123_456_789, int64(ledger.MaxAmount)} {
-		header, root := hashOf("header %d", i), hashOf("sum root %d", i)
-		books := ledger.Books{Header: header, Accounts: uint32(16 + i*1_000_000), Root: ledger.SumNode{Hash: root, Sum: ledger.Amount(sum)}}
+		header, journal, root := hashOf("header %d", i), hashOf("journal root %d", i), hashOf("sum root %d", i)
+		books := ledger.Books{Header: header, Batch: uint64(i)*1_000_000 + 1, Journal: journal, Accounts: uint32(16 + i*1_000_000), Root: ledger.SumNode{Hash: root, Sum: ledger.Amount(sum)}}
 		hash := books.Hash()
-		list = append(list, booksVector{header[:], books.Accounts, root[:], sum, hash[:], uint32(i + 1), concat([]byte("DAOB"), u32(uint32(i+1)), hash[:])})
+		list = append(list, booksVector{header[:], books.Batch, journal[:], books.Accounts, root[:], sum, hash[:], uint32(i + 1), concat([]byte("DAOB"), u32(uint32(i+1)), hash[:])})
 	}
 	return list
 }

@@ -6,6 +6,7 @@ import (
 	"encoding/json"
 	"errors"
 	"flag"
+	"fmt"
 	"os"
 	"path/filepath"
 	"slices"
@@ -332,33 +333,97 @@ func TestMerkleVectors(t *testing.T) {
 }
 
 type sumVector struct {
-	First uint64   `json:"first_account,string"`
-	Owed  []int64  `json:"owed_sat"`
-	Root  hexBytes `json:"root"`
-	Sum   int64    `json:"sum_sat"`
+	Owed  []int64           `json:"owed_sat"` // by account, from 0
+	Root  hexBytes          `json:"root"`
+	Sum   int64             `json:"sum_sat"`
+	Paths [][]sumNodeVector `json:"paths"` // of each account
+}
+
+type sumNodeVector struct {
+	Hash hexBytes `json:"hash"`
+	Sum  int64    `json:"sum_sat"`
 }
 
 func TestSumTreeVectors(t *testing.T) {
 	for _, v := range vectors(t, "sumtree.json", "Merkle-sum tree of balances", sumVectors) {
-		root, sum := handSum(v.First, v.Owed)
-		got := sumRootOf(v.First, v.Owed)
+		root, sum := handSum(0, v.Owed)
+		got := sumRootOf(v.Owed)
 		same(t, "root", v.Root, root[:], got.Hash[:])
 		if v.Sum != sum || ledger.Amount(v.Sum) != got.Sum {
 			t.Errorf("the sum is %d, by hand %d, the package says %d", v.Sum, sum, got.Sum)
 		}
+		for i, nodes := range v.Paths {
+			var path []ledger.SumNode
+			for _, n := range nodes {
+				path = append(path, ledger.SumNode{Hash: ledger.Hash(n.Hash), Sum: ledger.Amount(n.Sum)})
+			}
+			if !ledger.VerifySumPath(got, ledger.AccountID(i), ledger.Amount(v.Owed[i]), uint32(len(v.Owed)), path) {
+				t.Errorf("path of account %d of %d does not verify", i, len(v.Owed))
+			}
+		}
 	}
 }
 
-func sumRootOf(first uint64, owed []int64) ledger.SumNode {
-	leaves := make([]ledger.SumNode, len(owed))
+func sumRootOf(owed []int64) ledger.SumNode {
+	leaves := make([]ledger.Amount, len(owed))
 	for i, amount := range owed {
-		leaves[i] = ledger.SumLeaf(ledger.AccountID(first+uint64(i)), ledger.Amount(amount))
+		leaves[i] = ledger.Amount(amount)
 	}
 	return ledger.SumRoot(leaves)
 }
 
+type journalVector struct {
+	Headers     []hexBytes   `json:"headers"` // hashes
+	Root        hexBytes     `json:"root"`
+	Paths       [][]hexBytes `json:"paths"`       // of each batch
+	Consistency [][]hexBytes `json:"consistency"` // of the journal with the first 1, 2 … of these batches
+}
+
+func TestJournalTreeVectors(t *testing.T) {
+	var hand, headers, roots []handHash // by number of batches
+	for n, v := range vectors(t, "journal.json", "journal tree over header hashes", journalVectors) {
+		if n > 0 {
+			headers = append(headers, handHash(v.Headers[n-1]))
+			hand = append(hand, handTag("daobank/journal/leaf", v.Headers[n-1]))
+		}
+		root := handJournal(headers)
+		roots = append(roots, root)
+		peaks := ledger.JournalRootOf(hashes(v.Headers))
+		same(t, "root", v.Root, root[:], peaks[:])
+		for i, path := range v.Paths {
+			sameHashes(t, fmt.Sprintf("path of batch %d of %d", i+1, n), path, handTreePath("daobank/journal/node", i, hand))
+			if !ledger.VerifyJournalPath(ledger.Hash(v.Root), ledger.Hash(v.Headers[i]), uint64(i)+1, uint64(n), hashes(path)) {
+				t.Errorf("path of batch %d of %d does not verify", i+1, n)
+			}
+		}
+		for i, path := range v.Consistency {
+			sameHashes(t, fmt.Sprintf("consistency of %d and %d batches", i+1, n), path, handConsistency("daobank/journal/node", i+1, hand, true))
+			if !ledger.VerifyConsistency(ledger.Hash(roots[i+1]), ledger.Hash(v.Root), uint64(i)+1, uint64(n), hashes(path)) {
+				t.Errorf("the journals of %d and %d batches are not consistent", i+1, n)
+			}
+		}
+	}
+}
+
+func sameHashes(t *testing.T, what string, got []hexBytes, want []handHash) {
+	t.Helper()
+	if !slices.EqualFunc(got, want, func(a hexBytes, b handHash) bool { return bytes.Equal(a, b[:]) }) {
+		t.Errorf("%s is %x, by hand %x", what, got, want)
+	}
+}
+
+func hashes(list []hexBytes) []ledger.Hash {
+	out := make([]ledger.Hash, len(list))
+	for i, h := range list {
+		out[i] = ledger.Hash(h)
+	}
+	return out
+}
+
 type booksVector struct {
 	Header     hexBytes `json:"header"`
+	Batch      uint64   `json:"batch,string"`
+	Journal    hexBytes `json:"journal"`
 	Accounts   uint32   `json:"accounts"`
 	Root       hexBytes `json:"root"`
 	Sum        int64    `json:"sum_sat"`
@@ -369,9 +434,9 @@ type booksVector struct {
 
 func TestBooksVectors(t *testing.T) {
 	for _, v := range vectors(t, "books.json", "books hash and anchor", booksVectors) {
-		books := ledger.Books{Header: ledger.Hash(v.Header), Accounts: v.Accounts,
+		books := ledger.Books{Header: ledger.Hash(v.Header), Batch: v.Batch, Journal: ledger.Hash(v.Journal), Accounts: v.Accounts,
 			Root: ledger.SumNode{Hash: ledger.Hash(v.Root), Sum: ledger.Amount(v.Sum)}}
-		hash, hand := books.Hash(), handBooks(handHash(v.Header), v.Accounts, handHash(v.Root), v.Sum)
+		hash, hand := books.Hash(), handBooks(handHash(v.Header), v.Batch, handHash(v.Journal), v.Accounts, handHash(v.Root), v.Sum)
 		same(t, "hash", v.Hash, hand[:], hash[:])
 		if want := concat([]byte("DAOB"), u32(v.Settlement), v.Hash); !bytes.Equal(v.Anchor, want) || len(want) != 40 {
 			t.Errorf("the anchor is %x, by hand %x", v.Anchor, want)

@@ -184,7 +184,7 @@ func TestHeadersWithoutEntries(t *testing.T) {
 	b.fund()
 	b.commit(b.pay(2, ledger.Payment{Payee: bob, Amount: 1}))
 	for last := range uint64(5) {
-		h, err := ledger.VerifyHeaders(charter(), b.store.Headers(t.Context(), last))
+		h, _, err := ledger.VerifyHeaders(charter(), b.store.Headers(t.Context(), last))
 		if err != nil || h.Number != min(last, 3) {
 			t.Errorf("up to batch %d: the last header is %+v (%v)", last, h, err)
 		}
