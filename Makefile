@@ -73,7 +73,7 @@ test-race: ## Test the packages with concurrency under the race detector
 	fi
 
 .PHONY: lint
-lint: verify-format verify-wasm ## Check format, go vet, staticcheck, and that ledger builds for a browser
+lint: verify-format verify-wasm ## Check format, go vet, staticcheck, and that ledger and proof build for a browser
 	$(call step,go vet)
 	$(GO) vet ./...
 	$(call step,staticcheck)
@@ -86,9 +86,9 @@ verify-format: ## Check that gofmt would change nothing
 		printf 'gofmt would change:\n%s\nWhat would help: gofmt -w .\n' "$$changed"; exit 1; fi
 
 .PHONY: verify-wasm
-verify-wasm: ## Check that the state machine builds for a browser
-	$(call step,ledger for a browser)
-	GOOS=js GOARCH=wasm $(GO) build ./ledger
+verify-wasm: ## Check that the state machine and the proofs build for a browser
+	$(call step,ledger and proof for a browser)
+	GOOS=js GOARCH=wasm $(GO) build ./ledger ./proof
 
 .PHONY: fuzz
 fuzz: ## Run each fuzz target for FUZZTIME (30s)

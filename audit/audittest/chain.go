@@ -53,7 +53,13 @@ func (c *Chain) MineCoinbase(out *wire.TxOut, txs ...*wire.MsgTx) *wire.MsgBlock
 	coinbase.AddTxOut(out)
 	block := &wire.MsgBlock{Transactions: append([]*wire.MsgTx{coinbase}, txs...)}
 	block.Header = wire.BlockHeader{Version: 2, PrevBlock: c.blocks[height-1].BlockHash(),
-		Timestamp: time.Unix(1_700_000_000+600*int64(height), 0), MerkleRoot: merkleRoot(block)}
+		Timestamp: time.Unix(1_700_000_000+600*int64(height), 0), MerkleRoot: merkleRoot(block),
+		Bits: chaincfg.RegressionNetParams.PowLimitBits}
+	for target := chaincfg.RegressionNetParams.PowLimit; ; block.Header.Nonce++ {
+		if hash := block.BlockHash(); blockchain.HashToBig(&hash).Cmp(target) <= 0 {
+			break // every second hash has the work that regtest wants
+		}
+	}
 	c.blocks = append(c.blocks, block)
 	return block
 }

@@ -4,6 +4,6 @@
 //
 // Bank does honestly what the clearing engine and the settlement desk do, one
 // step at a call, and can be made to lie. Chain stands in for a node: its blocks
-// are well-formed and linked, but nobody mined them and no rule of Bitcoin is
+// are well-formed and linked and have regtest's work, but no other rule of Bitcoin is
 // checked. Everything is the same at every run.
 package audittest
