@@ -208,6 +208,15 @@ func (f *fakeBank) Batch(_ context.Context, number uint64) (*ledger.Batch, error
 	return f.batches[number-1], nil
 }
 
+func (f *fakeBank) HeaderHashes(_ context.Context, first, last uint64) (list []ledger.Hash, err error) {
+	f.mu.Lock()
+	defer f.mu.Unlock()
+	for n := first; n <= last && n <= uint64(len(f.batches)); n++ {
+		list = append(list, f.batches[n-1].Header.Hash())
+	}
+	return list, f.fail
+}
+
 func (f *fakeBank) Batches(ctx context.Context, from uint64) iter.Seq2[*ledger.Batch, error] {
 	return func(yield func(*ledger.Batch, error) bool) {
 		for n := max(from, 1); ; n++ {

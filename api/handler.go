@@ -30,6 +30,7 @@ type Journal interface {
 	Batch(ctx context.Context, number uint64) (*ledger.Batch, error)
 	Batches(ctx context.Context, from uint64) iter.Seq2[*ledger.Batch, error]
 	History(ctx context.Context, account ledger.AccountID, before postgres.Cursor, limit int) ([]postgres.Movement, error)
+	HeaderHashes(ctx context.Context, first, last uint64) ([]ledger.Hash, error)
 	FindOrder(ctx context.Context, ref ledger.OrderRef) (batch uint64, index int, err error)
 }
 
@@ -74,6 +75,7 @@ type bank struct {
 	id     ledger.BankID
 	params *chaincfg.Params
 	mux    *http.ServeMux
+	tree   journalTree
 }
 
 // A route is one endpoint. A test checks that docs/api.md has each of them.
@@ -99,6 +101,10 @@ func (b *bank) routes() []route {
 		{pattern: "GET /v1/batches/{number}", handle: b.getBatch},
 		{pattern: "GET /v1/attestations/{batch}", handle: b.getAttestations},
 		{pattern: "GET /v1/settlements", handle: b.getSettlements},
+		{pattern: "GET /v1/proofs/cuts", handle: b.getCuts},
+		{pattern: "GET /v1/proofs/balance/{account}", handle: b.getBalanceProof},
+		{pattern: "GET /v1/proofs/journal/{batch}", handle: b.getJournalProof},
+		{pattern: "GET /v1/proofs/consistency", handle: b.getConsistencyProof},
 		{pattern: "GET /healthz", handle: getHealth},
 		{pattern: "GET /readyz", handle: b.getReady},
 	}

@@ -110,6 +110,16 @@ func (s *State) SumProof(batch uint64, id AccountID) (*SumProof, error) {
 	return p, nil
 }
 
+// Cuts are the books of the cuts that SumProof knows, the oldest first.
+func (s *State) Cuts() (list []Books) {
+	if s.sums != nil {
+		for i := range s.sums.cuts {
+			list = append(list, s.sums.cuts[i].books)
+		}
+	}
+	return list
+}
+
 // A sumTree keeps the sum tree over all accounts from one cut to the next, so
 // that a cut costs what was touched since: what accounts were owed at the last
 // cut, and the nodes above the leaves, 48 bytes an account. Of the cuts before it

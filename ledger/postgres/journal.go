@@ -129,6 +129,19 @@ func (s *Store) Header(ctx context.Context, number uint64) (ledger.SignedHeader,
 	return ledger.DecodeSignedHeader(text)
 }
 
+// HeaderHashes returns the hashes of the headers of the batches from first to last.
+// Those that are not there yet are left out.
+func (s *Store) HeaderHashes(ctx context.Context, first, last uint64) ([]ledger.Hash, error) {
+	rows, err := s.reads.Query(ctx, `select hash from batch where shard = $1 and number between $2 and $3 order by number`, shard, int64(first), int64(last))
+	if err == nil {
+		var list []ledger.Hash
+		if list, err = pgx.CollectRows(rows, pgx.RowTo[ledger.Hash]); err == nil {
+			return list, nil
+		}
+	}
+	return nil, fmt.Errorf("read the hashes of batches %d to %d: %w", first, last, err)
+}
+
 // LastBatch returns the number of the newest batch, 0 before the first.
 func (s *Store) LastBatch(ctx context.Context) (uint64, error) {
 	var number uint64
