@@ -109,7 +109,10 @@ func (a *memberAccount) learn(bank *api.Bank) error {
 		return fmt.Errorf("%w: %w", errOtherKeys, err)
 	}
 	a.Rekeys = shown.Rekeys
-	return a.save()
+	if err := a.save(); err != nil {
+		return err
+	}
+	return a.saveBankFile()
 }
 
 // dial returns a client that refuses every other bank than the account's.

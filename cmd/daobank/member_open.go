@@ -82,8 +82,10 @@ func (m *member) open(cmd *cobra.Command, bankID string) (*memberAccount, error)
 	if _, err := m.send(cmd.Context(), client, a, p); err != nil {
 		return nil, err
 	}
-	_, err = m.position(cmd.Context(), client, a)
-	return a, err
+	if _, err := m.position(cmd.Context(), client, a); err != nil {
+		return a, err
+	}
+	return a, a.saveBankFile()
 }
 
 // openOrder is the order to open that was sent before without an answer, or a

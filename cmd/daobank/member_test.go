@@ -351,30 +351,3 @@ func TestOneOrderIsPendingForASequenceNumber(t *testing.T) {
 		t.Errorf("forgetting twice: %v", err)
 	}
 }
-
-// Whatever stands in a receipt file, it is read or refused, and what is proven
-// is one order.
-func FuzzReceiptFile(f *testing.F) {
-	charter := scriptCharter()
-	order := &ledger.Order{Bank: charter.ID(), Payer: 16, Sequence: 1, Body: &ledger.Close{}}
-	header := ledger.Header{Bank: charter.ID(), Number: 1, Previous: charter.ID(), Root: ledger.EntryLeaf(order.Bytes()), Count: 1}
-	signed, err := header.Sign(scriptKey("operator"))
-	if err != nil {
-		f.Fatal(err)
-	}
-	good, err := json.Marshal(receiptContent{Charter: charter, Order: orderHex(order), Receipt: ledger.Receipt{Header: signed}})
-	if err != nil {
-		f.Fatal(err)
-	}
-	f.Add(good)
-	f.Add([]byte(`{"charter":{},"order":"","receipt":""}`))
-	f.Fuzz(func(t *testing.T, text []byte) {
-		content, order, err := decodeReceipt(text)
-		if err != nil {
-			return
-		}
-		if content.Receipt.Verify(&content.Charter, order.Bytes()) == nil && orderHex(order) != strings.ToLower(content.Order) {
-			t.Fatal("the order that is proven is not the one in the file")
-		}
-	})
-}
