@@ -100,7 +100,7 @@ func (p *Balance) verify(c *check) error {
 	if !ledger.VerifySumPath(books.Root, p.Account, p.Owed, books.Accounts, p.Path) {
 		return c.invalid("a balance of %d sat of account %s is not part of the anchored total of %d sat", p.Owed, c.account(p.Account), books.Root.Sum)
 	}
-	c.proves("At batch %d the bank owed account %s %d sat, and they are counted in the %d sat that it owed all accounts together. No other balance can be below zero, so they are not offset anywhere.",
+	c.proves("At batch %d the bank owed account %s %d sat, and they are counted in the %d sat that it owed all accounts together. Nothing beside them on the way to that total is below zero, so it cannot be less than all balances that are shown so.",
 		books.Batch, c.account(p.Account), p.Owed, books.Root.Sum)
 	c.doesNotProve("what the account holds now: payments after that batch are not in it",
 		"that the coins exist: a proof of coins or an audit does",

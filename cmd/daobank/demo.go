@@ -37,6 +37,10 @@ type demoResult struct {
 		Killed           bool `json:"killed"`
 		AcknowledgedLost int  `json:"acknowledged_lost"`
 	} `json:"crash"`
+	Proofs struct {
+		Verified        int  `json:"verified"`
+		TamperedRefused bool `json:"tampered_refused"`
+	} `json:"proofs"`
 	Seconds float64 `json:"seconds"`
 }
 
@@ -63,7 +67,9 @@ vault belongs to 3 of 5 guardians, and lets its members live: they open accounts
 deposit real regtest coins, pay each other thousands of times and withdraw, while
 blocks come in. In the middle of the traffic the bank's process is killed with
 SIGKILL and started again, with one guardian gone. At the end an audit replays
-everything and compares the sum of all wallets with the coins on chain.
+everything and compares the sum of all wallets with the coins on chain, and proofs of a
+payment, a balance, the coins and the journal are verified offline, with the bank
+stopped, as a stranger would; one that was tampered with is refused.
 
 Everything runs on this machine and is removed at the end. The exit status is 0
 only if all of it held.`,

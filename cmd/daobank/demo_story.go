@@ -54,6 +54,7 @@ type demo struct {
 	info    api.Bank
 	vault   *taproot.Vault
 	members []*demoMember
+	proofs  demoProofs
 	random  *rand.Rand
 	allowed atomic.Int64 // orders that may be acknowledged before the members wait for a block
 	mined   atomic.Int64 // blocks during the traffic
@@ -94,7 +95,9 @@ func (d *demo) run(ctx context.Context) (err error) {
 		{"The members", d.openAccounts},
 		{"The traffic", d.traffic},
 		{"The last settlements", d.settleAll},
+		{"The proofs", d.writeProofs},
 		{"The audit", d.audit},
+		{"The stranger", d.verifyProofs},
 	}
 	for _, act := range acts {
 		d.chapter(act.title)
@@ -290,6 +293,9 @@ func (d *demo) verdict() error {
 	}
 	if len(r.Settlements) < 3 {
 		wrong = append(wrong, fmt.Errorf("only %d settlements were mined", len(r.Settlements)))
+	}
+	if r.Proofs.Verified != proofKinds || !r.Proofs.TamperedRefused {
+		wrong = append(wrong, fmt.Errorf("%d of %d proofs were verified, and the tampered one was refused: %t", r.Proofs.Verified, proofKinds, r.Proofs.TamperedRefused))
 	}
 	if err := errors.Join(wrong...); err != nil {
 		return err

@@ -233,7 +233,7 @@ func (v *verified) text() string {
 		fmt.Fprintf(&b, "%s: NOT PROVED\n  %s", v.File, printable(v.Error))
 		return b.String()
 	}
-	fmt.Fprintf(&b, "%s: a %s of the bank %q, and it holds\n  proves: %s", v.File, v.Kind, v.BankName, printable(v.Proves))
+	fmt.Fprintf(&b, "%s: HOLDS (%s, bank %q)\n  proves: %s", v.File, v.Kind, v.BankName, printable(v.Proves))
 	if v.Against != "" {
 		fmt.Fprintf(&b, "\n  against: %s", printable(v.Against))
 	}

@@ -133,13 +133,18 @@ func (s *Store) Header(ctx context.Context, number uint64) (ledger.SignedHeader,
 // Those that are not there yet are left out.
 func (s *Store) HeaderHashes(ctx context.Context, first, last uint64) ([]ledger.Hash, error) {
 	rows, err := s.reads.Query(ctx, `select hash from batch where shard = $1 and number between $2 and $3 order by number`, shard, int64(first), int64(last))
+	var list []ledger.Hash
+	var hash []byte
 	if err == nil {
-		var list []ledger.Hash
-		if list, err = pgx.CollectRows(rows, pgx.RowTo[ledger.Hash]); err == nil {
-			return list, nil
-		}
+		_, err = pgx.ForEachRow(rows, []any{&hash}, func() error {
+			list = append(list, ledger.Hash(hash))
+			return nil
+		})
 	}
-	return nil, fmt.Errorf("read the hashes of batches %d to %d: %w", first, last, err)
+	if err != nil {
+		return nil, fmt.Errorf("read the hashes of batches %d to %d: %w", first, last, err)
+	}
+	return list, nil
 }
 
 // LastBatch returns the number of the newest batch, 0 before the first.

@@ -5,6 +5,7 @@ import (
 	"errors"
 	"io"
 	"math/rand/v2"
+	"slices"
 	"testing"
 
 	"github.com/daobank/daobank/ledger"
@@ -187,6 +188,25 @@ func TestHeadersWithoutEntries(t *testing.T) {
 		h, _, err := ledger.VerifyHeaders(charter(), b.store.Headers(t.Context(), last))
 		if err != nil || h.Number != min(last, 3) {
 			t.Errorf("up to batch %d: the last header is %+v (%v)", last, h, err)
+		}
+	}
+}
+
+func TestHeaderHashes(t *testing.T) {
+	b := openBank(t)
+	b.fund()
+	b.commit(b.pay(2, ledger.Payment{Payee: bob, Amount: 1}))
+	var want []ledger.Hash
+	for h, err := range b.store.Headers(t.Context(), 3) {
+		if err != nil {
+			t.Fatal(err)
+		}
+		want = append(want, h.Hash())
+	}
+	for _, tt := range []struct{ first, last uint64 }{{1, 3}, {2, 2}, {3, 9}, {4, 9}} {
+		got, err := b.store.HeaderHashes(t.Context(), tt.first, tt.last)
+		if err != nil || !slices.Equal(got, want[min(tt.first, 4)-1:min(tt.last, 3)]) {
+			t.Errorf("batches %d to %d: %v, %v", tt.first, tt.last, got, err)
 		}
 	}
 }
