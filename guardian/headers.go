@@ -8,6 +8,7 @@ import (
 
 	"github.com/daobank/daobank/keyfile"
 	"github.com/daobank/daobank/ledger"
+	"github.com/daobank/daobank/proof"
 )
 
 // Equivocation is a proof against the operator that anyone can check: two
@@ -20,12 +21,16 @@ func (e *Equivocation) Error() string {
 	return fmt.Sprintf("the operator signed two headers for batch %d: %s and %s", e.A.Number, e.A.Hash(), e.B.Hash())
 }
 
+// Proof is the proof for others, which verifies offline.
+func (e *Equivocation) Proof(charter *ledger.Charter) *proof.Proof {
+	return &proof.Proof{Charter: *charter, Body: proof.NewEquivocation(&e.A, &e.B)}
+}
+
 // Verify reports whether the two headers prove that the operator of this
 // charter showed two histories.
 func (e *Equivocation) Verify(charter *ledger.Charter) bool {
-	bank := charter.ID()
-	return e.A.Bank == bank && e.B.Bank == bank && e.A.Number == e.B.Number && e.A.Hash() != e.B.Hash() &&
-		e.A.Verify(charter.Operator) && e.B.Verify(charter.Operator)
+	_, err := e.Proof(charter).Verify(proof.Trust{Bank: charter.ID()})
+	return err == nil
 }
 
 // Headers is every signed header that a guardian has ever replayed, on disk, so

@@ -2,7 +2,6 @@ package integration
 
 import (
 	"context"
-	"encoding/hex"
 	"encoding/json"
 	"fmt"
 	"os"
@@ -18,6 +17,7 @@ import (
 	"github.com/daobank/daobank/guardian"
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/ledger/postgres/cluster"
+	"github.com/daobank/daobank/proof"
 	"github.com/daobank/daobank/taproot"
 )
 
@@ -237,23 +237,9 @@ func (c *customer) awaitProof(i int) {
 	})
 	raw, err := os.ReadFile(found[0])
 	c.must(err)
-	var proof struct{ Kind, A, B string }
-	c.must(json.Unmarshal(raw, &proof))
-	e := &guardian.Equivocation{A: decodeHeader(c.h.t, proof.A), B: decodeHeader(c.h.t, proof.B)}
-	if !e.Verify(&c.bank.Charter) {
-		c.h.t.Error("the proof does not hold against the charter")
+	p, err := proof.Decode(raw)
+	c.must(err)
+	if _, err := p.Verify(proof.Trust{Bank: c.bank.ID}); err != nil || p.Body.Kind() != proof.KindEquivocation {
+		c.h.t.Errorf("the %s does not hold against the bank's id: %v", p.Body.Kind(), err)
 	}
-}
-
-func decodeHeader(t *testing.T, text string) ledger.SignedHeader {
-	t.Helper()
-	raw, err := hex.DecodeString(text)
-	if err != nil {
-		t.Fatal(err)
-	}
-	h, err := ledger.DecodeSignedHeader(raw)
-	if err != nil {
-		t.Fatal(err)
-	}
-	return h
 }

@@ -187,21 +187,27 @@ func NewEquivocation(a, b *ledger.SignedHeader) *Equivocation {
 // Kind implements Body.
 func (*Equivocation) Kind() Kind { return KindEquivocation }
 
+// Headers are the two headers, as the file has them.
+func (p *Equivocation) Headers() (a, b ledger.SignedHeader, err error) {
+	if a, err = ledger.DecodeSignedHeader(p.A); err == nil {
+		b, err = ledger.DecodeSignedHeader(p.B)
+	}
+	return a, b, err
+}
+
 func (p *Equivocation) verify(c *check) error {
-	var both [2]ledger.SignedHeader
-	for i, raw := range [][]byte{p.A, p.B} {
-		h, err := ledger.DecodeSignedHeader(raw)
+	a, b, err := p.Headers()
+	if err != nil {
+		return c.invalid("%v", err)
+	}
+	for _, h := range []*ledger.SignedHeader{&a, &b} {
 		switch {
-		case err != nil:
-			return c.invalid("%v", err)
 		case h.Bank != c.bank:
 			return c.invalid("a header is of another bank")
 		case !h.Verify(c.charter.Operator):
 			return c.invalid("the operator did not sign the header %s of batch %d", h.Hash(), h.Number)
 		}
-		both[i] = h
 	}
-	a, b := &both[0], &both[1]
 	switch {
 	case a.Number != b.Number:
 		return c.invalid("the headers are of batches %d and %d", a.Number, b.Number)

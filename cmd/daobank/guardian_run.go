@@ -328,12 +328,16 @@ func (r *guardianRun) follow(ctx context.Context, g *guardian.Guardian) error {
 
 // accuse keeps the proof that an error holds, and reports whether there was one
 // and it is on disk.
-func (r *guardianRun) accuse(err error) bool {
+func (r *guardianRun) accuse(seen error) bool {
 	var twice *guardian.Equivocation
-	if !errors.As(err, &twice) {
+	if !errors.As(seen, &twice) {
 		return false
 	}
-	path, err := r.keep.Accuse(twice)
-	r.log.Error("THE OPERATOR SHOWED TWO HISTORIES: this guardian signs no more", "proof", path, "error", err)
+	charter, err := r.founding.Charter()
+	if err != nil {
+		return false
+	}
+	path, err := r.keep.Accuse(&charter, twice)
+	r.log.Error("THE OPERATOR SHOWED TWO HISTORIES: this guardian signs no more", "proof", path, "saw", seen, "error", err)
 	return err == nil
 }

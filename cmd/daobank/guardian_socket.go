@@ -71,6 +71,12 @@ func socketTransport(dir string) *http.Transport {
 	}}
 }
 
+// guardianStatus is what the running guardian says, and the proofs in its folder.
+type guardianStatus struct {
+	*wire.Status
+	Evidence []string `json:"evidence,omitempty"`
+}
+
 func (o *guardianOptions) statusCommand() *cobra.Command {
 	var asJSON bool
 	cmd := &cobra.Command{
@@ -87,8 +93,12 @@ func (o *guardianOptions) statusCommand() *cobra.Command {
 			if err != nil {
 				return fmt.Errorf("no guardian runs on this folder, or it has no share yet: %w", err)
 			}
+			evidence, err := keep.EvidenceFiles(o.Dir)
+			if err != nil {
+				return err
+			}
 			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(s)
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(guardianStatus{s, evidence})
 			}
 			out := cmd.OutOrStdout()
 			for _, d := range s.Documents {
@@ -100,6 +110,9 @@ func (o *guardianOptions) statusCommand() *cobra.Command {
 			}
 			if a := s.Attestation; a != nil {
 				fmt.Fprintf(out, "guardian   %s\nattested   batch %d, %s\n", a.Guardian, a.Batch, a.Head)
+			}
+			for _, file := range evidence {
+				fmt.Fprintf(out, "evidence   %s (for everybody: daobank verify)\n", file)
 			}
 			if s.Halted != "" {
 				fmt.Fprintf(out, "HALTED     %s\n", s.Halted)

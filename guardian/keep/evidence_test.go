@@ -42,7 +42,7 @@ func TestEvidence(t *testing.T) {
 	e := &guardian.Equivocation{A: sign(1), B: sign(2)}
 	var path string
 	for range 2 { // the second time it is there
-		if path, err = k.Accuse(e); err != nil {
+		if path, err = k.Accuse(&charter, e); err != nil {
 			t.Fatal(err)
 		}
 	}
@@ -60,5 +60,18 @@ func TestEvidence(t *testing.T) {
 	}
 	if kept, err := k.Evidence(); err == nil {
 		t.Errorf("damaged evidence is read as %v", kept)
+	}
+	// A proof that does not hold is none.
+	spoiled := *e
+	spoiled.B.Signature[0] ^= 1
+	text, err := spoiled.Proof(&charter).Encode()
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := os.WriteFile(path, text, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if kept, err := k.Evidence(); err == nil {
+		t.Errorf("evidence that does not hold is read as %v", kept)
 	}
 }
