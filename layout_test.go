@@ -26,6 +26,7 @@ var layers = []string{
 	"guardian",
 	"guardian/link",
 	"audit",
+	"audit/ahead",
 	"audit/audittest",
 	"settlement/netting",
 	"ledger/postgres/cluster",

@@ -76,7 +76,9 @@ type Difference struct {
 	Height   uint32 `json:"height,omitempty"`
 	OutPoint string `json:"outpoint,omitempty"`
 	Account  string `json:"account,omitempty"`
-	Text     string `json:"text"` // one sentence, place included
+	// Headers are the operator's signed headers that prove it, in hex.
+	Headers []string `json:"headers,omitempty"`
+	Text    string   `json:"text"` // one sentence, place included
 }
 
 func newReport(charter *ledger.Charter) *Report {
@@ -85,6 +87,12 @@ func newReport(charter *ledger.Charter) *Report {
 		r.Checks = append(r.Checks, Check{Name: name, OK: true})
 	}
 	return r
+}
+
+func (r *Report) clone() *Report {
+	c := *r
+	c.Checks = slices.Clone(r.Checks)
+	return &c
 }
 
 // Check returns the row of a name; it is nil for a name that is none.
