@@ -36,6 +36,8 @@ type Report struct {
 	OutsideSat ledger.Amount `json:"outside_sat"`
 
 	Checks []Check `json:"checks"`
+	// Notes are what a reader should know besides.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // The names of the checks.

@@ -264,6 +264,9 @@ func (s *Set) Batches(ctx context.Context, from uint64) iter.Seq2[*ledger.Batch,
 	return ahead.Map(ctx, batchesAhead, source, func(r *record) (*ledger.Batch, error) { return r.batch(s.bank) })
 }
 
+// All is Batches from the first on.
+func (s *Set) All(ctx context.Context) iter.Seq2[*ledger.Batch, error] { return s.Batches(ctx, 1) }
+
 // ErrNotFound says that a set does not reach a batch.
 var ErrNotFound = errors.New("the export does not have the batch")
 

@@ -3,7 +3,6 @@ package main
 import (
 	"encoding/json"
 	"fmt"
-	"path/filepath"
 
 	"github.com/spf13/cobra"
 
@@ -18,7 +17,6 @@ const (
 )
 
 func newAuditCommand() *cobra.Command {
-	var data string
 	o := &auditOptions{}
 	asJSON := false
 	cmd := &cobra.Command{
@@ -58,9 +56,6 @@ not be made, which says nothing about the bank.`,
 		// A mistyped command line must not look like a difference.
 		Args: func(cmd *cobra.Command, args []string) error { return uncheckedAudit(cobra.NoArgs(cmd, args)) },
 		RunE: func(cmd *cobra.Command, _ []string) error {
-			if o.Bank == "" && data != "" {
-				o.Bank = filepath.Join(data, bankFileName)
-			}
 			if err := o.validate(); err != nil {
 				return uncheckedAudit(err)
 			}
@@ -76,10 +71,10 @@ not be made, which says nothing about the bank.`,
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return uncheckedAudit(err) })
 	f := cmd.Flags()
-	f.StringVar(&o.Bank, "bank", envOr("DAOBANK_BANK_FILE", ""), "the bank's public file, bank.json (env DAOBANK_BANK_FILE)")
-	f.StringVar(&data, "data", envOr("DAOBANK_DATA", ""), "data directory of the bank, when it is here: its public file is read, nothing else (env DAOBANK_DATA)")
+	o.bankFlags(f)
+	o.liveFlags(f)
+	f.StringVar(&o.Export, "export", "", "journal: directory that daobank export wrote")
 	f.StringVar(&o.Policy, "policy", "", "vault policy to check against, instead of the public file's: from a source that you trust more than the bank")
-	f.StringVar(&o.Postgres, "postgres", envOr("DAOBANK_POSTGRES", ""), "URL of the bank's database, only read (env DAOBANK_POSTGRES)")
 	f.StringVar(&o.Node.URL, "bitcoind", envOr("DAOBANK_BITCOIND", ""), "URL of your Bitcoin node's RPC (env DAOBANK_BITCOIND)")
 	f.StringVar(&o.Node.User, "bitcoind-user", envOr("DAOBANK_BITCOIND_USER", ""), "RPC user (env DAOBANK_BITCOIND_USER)")
 	f.StringVar(&o.Node.Password, "bitcoind-password", envOr("DAOBANK_BITCOIND_PASSWORD", ""), "RPC password; prefer the environment (env DAOBANK_BITCOIND_PASSWORD)")
@@ -97,20 +92,16 @@ func uncheckedAudit(err error) error {
 
 // auditOptions are what audit needs to know.
 type auditOptions struct {
-	Bank     string // path of the public file
-	Policy   string // path of a policy that replaces its own; may be empty
-	Postgres string
+	sourceOptions
 	Node     bitcoind.Config
 	Progress func(audit.Progress) // may be nil
 }
 
 func (o *auditOptions) validate() error {
-	switch {
-	case o.Bank == "":
-		return fmt.Errorf("say which bank: --bank bank.json, its public file, or --data DIR for a bank on this machine")
-	case o.Postgres == "":
-		return fmt.Errorf("say where the journal is: --postgres postgres://…")
-	case o.Node.URL == "":
+	if err := o.complete(", --export DIR"); err != nil {
+		return err
+	}
+	if o.Node.URL == "" {
 		return fmt.Errorf("say where your Bitcoin node answers: --bitcoind http://127.0.0.1:8332")
 	}
 	return nil
