@@ -26,6 +26,10 @@ type Config struct {
 	Scanner Scanner
 	// Heads are hashes of headers that somebody else was shown, by number.
 	Heads map[uint64]ledger.Hash
+	// WithoutSignatures leaves out the members' signatures. All else is checked, the
+	// operator's signatures too. The report then says of orders only that they follow
+	// the rules.
+	WithoutSignatures bool
 	// Progress is called often, from one goroutine; nil for never.
 	Progress func(Progress)
 }
@@ -124,6 +128,9 @@ func (a *Audit) Round(ctx context.Context) (*Report, error) {
 		return a.report, nil
 	}
 	a.replayed = a.report.clone()
+	if a.WithoutSignatures {
+		a.report.skip(CheckOrders, "the members' signatures were left out, as was asked; the rules hold")
+	}
 	a.compareHeads()
 	a.compareTable()
 	a.compareCoins()

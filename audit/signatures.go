@@ -11,6 +11,9 @@ import (
 // how many signers' keys are remembered between them.
 const (
 	signaturesTogether = 2048
+	// entriesTogether bounds the entries that wait for a group to fill, when not
+	// every entry has a signature to verify.
+	entriesTogether = 8192
 	signersKnown       = 1 << 20
 )
 
@@ -23,6 +26,7 @@ type signatures struct {
 	groups   []*group // at work, oldest first
 	batches  []*taken // not released yet, oldest first
 
+	waiting  int // entries since the last group was started
 	added    int // signatures that were added
 	verified int // of these, from the first, that are known to be good
 	forged   *ledger.HistoryError
@@ -37,7 +41,7 @@ type group struct {
 // taken is a batch that is in the books and what to do when it is proved.
 type taken struct {
 	unverified *ledger.Unverified
-	end        int // signatures up to its last
+	begin, end int // of its signatures among all
 	prove      func()
 }
 
@@ -47,8 +51,10 @@ func newSignatures() *signatures {
 
 // add takes the signatures of a batch. prove is called when they and all before are
 // good.
-func (s *signatures) add(u *ledger.Unverified, prove func()) {
-	for items := u.Items; len(items) > 0; {
+func (s *signatures) add(u *ledger.Unverified, items []bip340.Item, prove func()) {
+	begin := s.added
+	s.added += len(items)
+	for len(items) > 0 {
 		if s.group == nil {
 			s.group = &group{items: make([]bip340.Item, 0, signaturesTogether), bad: make(chan []int, 1)}
 		}
@@ -58,8 +64,10 @@ func (s *signatures) add(u *ledger.Unverified, prove func()) {
 			s.start()
 		}
 	}
-	s.added += len(u.Items)
-	s.batches = append(s.batches, &taken{unverified: u, end: s.added, prove: prove})
+	s.batches = append(s.batches, &taken{unverified: u, begin: begin, end: s.added, prove: prove})
+	if s.waiting += len(u.Entries()); s.waiting >= entriesTogether && s.group != nil {
+		s.start()
+	}
 	for len(s.groups) > runtime.GOMAXPROCS(0) {
 		s.finish()
 	}
@@ -68,7 +76,7 @@ func (s *signatures) add(u *ledger.Unverified, prove func()) {
 // start verifies the group.
 func (s *signatures) start() {
 	g := s.group
-	s.group, s.groups = nil, append(s.groups, g)
+	s.group, s.groups, s.waiting = nil, append(s.groups, g), 0
 	go func() { g.bad <- s.verifier.Verify(g.items) }()
 }
 
@@ -84,15 +92,13 @@ func (s *signatures) finish() {
 	if len(bad) > 0 {
 		good = s.verified + bad[0]
 	}
-	begin := s.batches[0].end - len(s.batches[0].unverified.Items)
 	for len(s.batches) > 0 && s.batches[0].end <= good {
-		begin = s.batches[0].end
 		s.batches[0].prove()
 		s.batches = s.batches[1:]
 	}
 	s.verified = good
 	if len(bad) > 0 {
-		s.forged = s.batches[0].unverified.Forged(good - begin)
+		s.forged = s.batches[0].unverified.Forged(good - s.batches[0].begin)
 	}
 }
 

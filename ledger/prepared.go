@@ -100,15 +100,22 @@ func (b *Batch) differs() string {
 }
 
 // Unverified are the signatures of a batch that AppendUnverified took into the
-// books: the operator's on the header first, then the members' on their orders.
+// books.
 type Unverified struct {
-	Items []bip340.Item
-
 	state *State
 	batch *Prepared
 }
 
-// Forged is the error that Append would have returned because of a bad item.
+// Header is the operator's signature on the header.
+func (u *Unverified) Header() bip340.Item { return u.state.headerSignature(u.batch) }
+
+// Entries are those of the batch.
+func (u *Unverified) Entries() []Entry { return u.batch.entries }
+
+// All are the header's signature first, then the members' on their orders.
+func (u *Unverified) All() []bip340.Item { return u.state.signatures(u.batch) }
+
+// Forged is the error that Append would have returned because of a bad item of All.
 func (u *Unverified) Forged(item int) *HistoryError {
 	b := u.batch.Batch
 	h := &HistoryError{Batch: b.Header.Number, Entry: -1, Reason: "its header is not signed by the operator " + u.state.charter.Operator.String()}
@@ -144,8 +151,7 @@ func (s *State) AppendUnverified(p *Prepared) (*Unverified, error) {
 		}
 		return nil, err
 	}
-	u := &Unverified{state: s, batch: p, Items: s.signatures(p)}
-	return u, s.Seal(&h.Header)
+	return &Unverified{state: s, batch: p}, s.Seal(&h.Header)
 }
 
 // applyPrepared applies the entries of a batch.
@@ -171,11 +177,14 @@ func (s *State) applyPrepared(p *Prepared) error {
 	return nil
 }
 
+func (s *State) headerSignature(p *Prepared) bip340.Item {
+	hash := p.Batch.Header.Hash()
+	return bip340.Item{Key: s.charter.Operator, Message: hash[:], Signature: p.Batch.Header.Signature}
+}
+
 // signatures lists the header's and those of the orders, which are applied.
 func (s *State) signatures(p *Prepared) []bip340.Item {
-	h := &p.Batch.Header
-	hash := h.Hash()
-	items := append(make([]bip340.Item, 0, 1+len(p.entries)), bip340.Item{Key: s.charter.Operator, Message: hash[:], Signature: h.Signature})
+	items := append(make([]bip340.Item, 0, 1+len(p.entries)), s.headerSignature(p))
 	for i, e := range p.entries {
 		if e.Order != nil {
 			items = append(items, bip340.Item{Key: s.signerKey(e.Order), Message: p.digests[i][:], Signature: e.Order.Signature})
