@@ -74,6 +74,10 @@ func (a *Audit) bringBack(ctx context.Context, scan bitcoind.Scan) (map[ledger.O
 	}
 	coins := make(map[ledger.OutPoint]bitcoind.ScanCoin, len(scan.Coins))
 	for _, c := range scan.Coins {
+		if _, twice := coins[outPoint(c)]; twice {
+			a.report.differ(Difference{Check: CheckScan, Height: height, OutPoint: outPoint(c).String(),
+				Text: fmt.Sprintf("coin %s of %d sat is counted twice among the node's unspent outputs", outPoint(c), int64(c.Amount))})
+		}
 		if int64(c.Height) <= int64(height) {
 			coins[outPoint(c)] = c
 		}

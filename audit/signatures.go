@@ -14,7 +14,7 @@ const (
 	// entriesTogether bounds the entries that wait for a group to fill, when not
 	// every entry has a signature to verify.
 	entriesTogether = 8192
-	signersKnown       = 1 << 20
+	signersKnown    = 1 << 20
 )
 
 // signatures verifies what batches were appended without, while the next batches
