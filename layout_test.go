@@ -25,6 +25,7 @@ var layers = []string{
 	"guardian/keep",
 	"guardian",
 	"guardian/link",
+	"audit/page",
 	"audit",
 	"audit/audittest",
 	"audit/export",

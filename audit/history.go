@@ -88,3 +88,6 @@ func (h *History) add(b *followed, since *interior) {
 		h.Blocks = append(h.Blocks, p)
 	}
 }
+
+// History is what the audit has seen so far. The caller must not change it.
+func (a *Audit) History() *History { return &a.history }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"iter"
 	"os"
 	"path/filepath"
 
@@ -86,13 +87,8 @@ func (o *sourceOptions) open(ctx context.Context, charter *ledger.Charter) (*sou
 		if theirs := set.Charter(); theirs.ID() != charter.ID() {
 			return nil, fmt.Errorf("%s is an export of bank %s, not of %s", o.Export, theirs.ID(), charter.ID())
 		}
-		left := func() []string {
-			if l := set.Left(); l != "" {
-				return []string{l}
-			}
-			return nil
-		}
-		return &source{Journal: set, notes: left, close: func() {}}, nil
+		files := &exported{dir: o.Export}
+		return &source{Journal: files, notes: files.notes, close: func() {}}, nil
 	case o.API != "":
 		client := api.Dial(o.API).Pin(charter.ID())
 		attested := func(ctx context.Context) (uint64, error) {
@@ -117,6 +113,28 @@ func (o *sourceOptions) open(ctx context.Context, charter *ledger.Charter) (*sou
 		return nil, err
 	}
 	return &source{Journal: store, table: storedTable(store), notes: none, close: store.Close}, nil
+}
+
+// exported is a directory that is looked at anew each time, for it may grow.
+type exported struct {
+	dir string
+	set *export.Set // of the last time
+}
+
+func (e *exported) Batches(ctx context.Context, from uint64) iter.Seq2[*ledger.Batch, error] {
+	set, err := export.Open(e.dir)
+	if err != nil {
+		return func(yield func(*ledger.Batch, error) bool) { yield(nil, err) }
+	}
+	e.set = set
+	return set.Batches(ctx, from)
+}
+
+func (e *exported) notes() []string {
+	if e.set == nil || e.set.Left() == "" {
+		return nil
+	}
+	return []string{e.set.Left()}
 }
 
 // readBank reads what the auditor knows of the bank beforehand.
