@@ -12,7 +12,7 @@ DEMOFLAGS ?=
 # How many faults "make chaos" makes, and what is added to it, for instance CHAOSFLAGS=-kills.seed=7.
 CHAOS ?= 100
 CHAOSFLAGS ?=
-# What is added to "daobank bench node", for instance BENCHFLAGS=--json.
+# What is added to "daobank bench node" and "bench audit", for instance BENCHFLAGS=--json.
 BENCHFLAGS ?=
 # What is added to both runs of "go test", for instance TESTFLAGS=-short.
 TESTFLAGS ?=
@@ -20,7 +20,7 @@ TESTFLAGS ?=
 # Packages whose code runs in several goroutines, as far as they are there. taproot/chilldkg and bip340 are left out: their
 # arithmetic takes minutes under the race detector; guardian/wire runs the sessions of the one there, clearing the verifiers
 # of the other. settlement/netting, pure but for one lock, runs with settlement and guardian.
-RACE_DIRS := clearing bitcoind ledger/postgres api taproot/frost taproot/roast keyfile guardian
+RACE_DIRS := clearing bitcoind ledger/postgres api taproot/frost taproot/roast keyfile guardian audit/ahead
 RACE_PACKAGES = ./settlement $(patsubst %,./%/...,$(wildcard $(RACE_DIRS)))
 
 step = @printf '\n==> %s\n' "$(1)"
@@ -110,6 +110,10 @@ bench-clearing: setup build ## Measure clearing and write its table and drawing 
 .PHONY: bench-node
 bench-node: setup build ## Measure package bitcoind beside the bare program, against its targets
 	bin/daobank bench node $(BENCHFLAGS)
+
+.PHONY: bench-audit
+bench-audit: setup build ## Measure how fast an auditor replays a journal, against its targets
+	bin/daobank bench audit $(BENCHFLAGS)
 
 ##@ Package and clean
 

@@ -3,9 +3,15 @@ package audit_test
 import (
 	"bytes"
 	"context"
+	"crypto/sha256"
+	"encoding/binary"
 	"encoding/json"
 	"errors"
 	"iter"
+	"math"
+	"os"
+	"path/filepath"
+	"slices"
 	"strings"
 	"testing"
 
@@ -13,6 +19,7 @@ import (
 
 	"github.com/daobank/daobank/audit"
 	"github.com/daobank/daobank/audit/audittest"
+	"github.com/daobank/daobank/audit/export"
 	"github.com/daobank/daobank/bitcoind"
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/taproot"
@@ -26,6 +33,7 @@ type story struct {
 	journal  *audittest.Journal
 	table    *audit.Table
 	scanner  *audittest.Scanner
+	heads    map[uint64]ledger.Hash
 }
 
 // newStory: two members and the treasury get coins, ann pays bob, bob withdraws
@@ -42,7 +50,7 @@ func newStory(t *testing.T) *story {
 	b.Settle(2_000)
 	b.Deposit(s.bob.ID, 30_000)
 	b.Pay(s.ann, s.bob, 1)
-	s.scanner = &audittest.Scanner{Chain: b.Chain, Vaults: b.Vaults, Hide: make(map[wire.OutPoint]bool)}
+	s.scanner = &audittest.Scanner{Chain: b.Chain, Vaults: b.Vaults, Hide: make(map[wire.OutPoint]bool), Twice: make(map[wire.OutPoint]bool)}
 	s.publish()
 	return s
 }
@@ -60,7 +68,7 @@ func (s *story) publish() {
 
 func (s *story) config() audit.Config {
 	return audit.Config{Charter: s.Charter, Vault: s.Vault, Journal: s.journal, Chain: s.Chain,
-		Table: func(context.Context) (*audit.Table, error) { return s.table, nil }, Scanner: s.scanner}
+		Table: func(context.Context) (*audit.Table, error) { return s.table, nil }, Scanner: s.scanner, Heads: s.heads}
 }
 
 func (s *story) audit() *audit.Report {
@@ -176,6 +184,81 @@ func TestTampering(t *testing.T) {
 		{"bytes that are no entry", func(s *story) {
 			s.Bank.Reseal(s.journal, func(e [][]byte) [][]byte { return append(e, []byte{9, 9}) })
 		}, []string{"orders"}, "batch 14 entry 1: it cannot be read"},
+		{"a transfer removed from the end by the operator", func(s *story) {
+			s.twoOrders()
+			s.Bank.Reseal(s.journal, func(e [][]byte) [][]byte { return e[:1] })
+		}, []string{"balances"}, "after batch 15 account 16 is stored with"},
+		{"a transfer removed from the middle, all signed anew", func(s *story) {
+			s.twoOrders()
+			s.Bank.Rewrite(s.journal, len(*s.journal)-1, func(e [][]byte) [][]byte { return e[1:] })
+		}, []string{"orders"}, "batch 15 entry 0: the books refuse it: sequence 4 of account 16 comes too early: the next is 3"},
+		{"a batch's transfer removed, and the journal signed anew", func(s *story) {
+			s.twoOrders()
+			s.Bank.Rewrite(s.journal, 13, func([][]byte) [][]byte {
+				o := &ledger.Order{Bank: s.Books.Bank(), Body: &ledger.Open{Key: ledger.KeyOf(audittest.Key("mallory"))}}
+				if err := o.Sign(audittest.Key("mallory")); err != nil {
+					s.Fatal(err)
+				}
+				return [][]byte{o.Bytes()}
+			})
+		}, []string{"orders"}, "batch 15 entry 0: the books refuse it: sequence 3 of account 16 comes too early"},
+		{"a transfer inserted that nobody signed", func(s *story) {
+			s.Bank.Reseal(s.journal, func(e [][]byte) [][]byte {
+				return append(e, s.Next(s.ann, &ledger.Transfer{Payments: []ledger.Payment{{Payee: s.bob.ID, Amount: 5}}}).Bytes())
+			})
+		}, []string{"orders"}, "batch 14 entry 1: order 3 of account 16 is not signed by the account's key"},
+		{"a transfer repeated", func(s *story) {
+			s.Bank.Reseal(s.journal, func(e [][]byte) [][]byte { return append(e, e[0]) })
+		}, []string{"orders"}, "batch 14 entry 1: the books refuse it: sequence 2 of account 16 is used by another order"},
+		{"two transfers reordered", func(s *story) {
+			s.twoOrders()
+			s.Bank.Reseal(s.journal, func(e [][]byte) [][]byte { return [][]byte{e[1], e[0]} })
+		}, []string{"orders"}, "batch 15 entry 0: the books refuse it: sequence 4 of account 16 comes too early"},
+		{"one satoshi moved from the payee of an order to another account", func(s *story) {
+			s.Bank.Reseal(s.journal, func(e [][]byte) [][]byte {
+				o, err := ledger.DecodeOrder(e[0])
+				if err != nil {
+					s.Fatal(err)
+				}
+				o.Body.(*ledger.Transfer).Payments[0].Payee = ledger.Treasury
+				return [][]byte{o.Bytes()}
+			})
+		}, []string{"orders"}, "batch 14 entry 0: order 2 of account 16 is not signed"},
+		{"an order of another bank", func(s *story) {
+			s.Bank.Reseal(s.journal, func(e [][]byte) [][]byte {
+				o := s.Next(s.ann, &ledger.Transfer{Payments: []ledger.Payment{{Payee: s.bob.ID, Amount: 5}}})
+				o.Bank[0] ^= 1
+				if err := o.Sign(s.ann.Key); err != nil {
+					s.Fatal(err)
+				}
+				return append(e, o.Bytes())
+			})
+		}, []string{"orders"}, "batch 14 entry 1: the books refuse it: the order is for bank"},
+		{"a header changed", func(s *story) { s.lastBatch().Header.Time++ }, []string{"journal"}, "batch 14: its header is not signed by the operator"},
+		{"a header linked to another and signed anew", func(s *story) {
+			s.Bank.Resign(s.journal, func(h *ledger.Header) { h.Previous[0] ^= 1 })
+		}, []string{"journal"}, "batch 14: it names"},
+		{"a header with an older epoch", func(s *story) {
+			s.Bank.Resign(s.journal, func(h *ledger.Header) { h.Epoch = 0 })
+		}, []string{"journal"}, "batch 14: epoch 0 is older than epoch 1 before it"},
+		{"a header with an earlier time", func(s *story) {
+			s.Bank.Resign(s.journal, func(h *ledger.Header) { h.Time = 0 })
+		}, []string{"journal"}, "batch 14: its time 0 is before"},
+		{"a header of another bank", func(s *story) {
+			s.Bank.Resign(s.journal, func(h *ledger.Header) { h.Bank[0] ^= 1 })
+		}, []string{"journal"}, "batch 14: the header is of bank"},
+		{"a header of another number", func(s *story) {
+			s.Bank.Resign(s.journal, func(h *ledger.Header) { h.Number = 13 })
+		}, []string{"journal"}, "batch 13: it follows batch 13"},
+		{"a header that counts one entry more", func(s *story) {
+			s.Bank.Resign(s.journal, func(h *ledger.Header) { h.Count++ })
+		}, []string{"journal"}, "batch 14: its header counts 2 entries, it has 1"},
+		{"a second history shown to a second auditor", func(s *story) {
+			s.heads = map[uint64]ledger.Hash{14: {1}}
+		}, []string{"journal"}, "batch 14 has the header"},
+		{"an account stored twice", func(s *story) {
+			s.table.Balances = append(s.table.Balances, s.table.Balances[len(s.table.Balances)-1])
+		}, []string{"balances"}, "account 17 is stored twice"},
 		{"a header signed by another key", func(s *story) {
 			b := s.lastBatch()
 			*b = *audittest.Sign(s, audittest.Key("mallory"), b.Header.Header, b.Entries)
@@ -188,6 +271,53 @@ func TestTampering(t *testing.T) {
 			s.Mine()
 			s.publish()
 		}, []string{"chain", "coins", "sum"}, "batch 15: block 11: deposit"},
+		{"a deposit credited twice in its block", func(s *story) {
+			s.Report = func(honest []ledger.Event) []ledger.Event { return honest }
+			s.Deposit(s.ann.ID, 1_000)
+			s.publish()
+			s.Bank.Reseal(s.journal, func(e [][]byte) [][]byte { return append(e, e[len(e)-1]) })
+		}, []string{"chain"}, "does not follow the one before it on the chain"},
+		{"a deposit credited again later", func(s *story) {
+			var first *ledger.Deposit
+			s.Report = func(honest []ledger.Event) []ledger.Event {
+				for _, e := range honest {
+					if d, ok := e.(*ledger.Deposit); ok {
+						first = d
+					}
+				}
+				return honest
+			}
+			s.Deposit(s.ann.ID, 1_000)
+			s.Mine()
+			s.publish()
+			height, _ := s.Books.Block()
+			s.Bank.Reseal(s.journal, func(e [][]byte) [][]byte {
+				again := *first
+				again.Height = height
+				return append(e, ledger.Entry{Event: &again}.Bytes())
+			})
+		}, []string{"chain"}, "is credited already"},
+		{"a deposit on a branch that lost", func(s *story) {
+			s.Deposit(s.ann.ID, 1_000)
+			s.publish()
+			s.Chain.Drop(audittest.Depth)
+			for range audittest.Depth + 1 {
+				s.Chain.Mine()
+			}
+		}, []string{"chain", "coins", "sum"}, "the books record a block that the chain does not show"},
+		{"a settlement posted twice", func(s *story) {
+			var posted ledger.Event
+			s.Report = func(honest []ledger.Event) []ledger.Event {
+				if e := honest[len(honest)-1]; e.Kind() == ledger.KindSettled {
+					posted = e
+				}
+				return honest
+			}
+			s.Withdraw(s.ann, 50_000, 1_000, audittest.Script("ann outside"))
+			s.Settle(2_000)
+			s.publish()
+			s.Bank.Reseal(s.journal, func(e [][]byte) [][]byte { return append(e, ledger.Entry{Event: posted}.Bytes()) })
+		}, []string{"chain"}, "the books refuse it"},
 		{"a deposit of more than its coin", func(s *story) {
 			s.Report = func(honest []ledger.Event) []ledger.Event {
 				for _, e := range honest {
@@ -240,6 +370,53 @@ func TestTampering(t *testing.T) {
 				}
 			})
 		}, []string{"chain", "settlements", "spends"}, "the books record a settled that the chain does not show"},
+		{"a settlement that pays less", func(s *story) {
+			s.stealSettlement(func(tx *wire.MsgTx) { outputTo(tx, "ann outside").Value -= 1000 })
+		}, []string{"chain", "settlements", "spends"}, "the books record a settled that the chain does not show"},
+		{"a settlement that pays one withdrawal twice", func(s *story) {
+			s.stealSettlement(func(tx *wire.MsgTx) {
+				out := *outputTo(tx, "ann outside")
+				tx.AddTxOut(&out)
+				s.change(tx).Value -= out.Value
+			})
+		}, []string{"chain", "settlements", "spends", "coins", "sum"}, "the books record a settled that the chain does not show"},
+		{"a settlement without a payout", func(s *story) {
+			s.stealSettlement(func(tx *wire.MsgTx) {
+				out := outputTo(tx, "ann outside")
+				s.change(tx).Value += out.Value
+				tx.TxOut = slices.DeleteFunc(tx.TxOut, func(o *wire.TxOut) bool { return o == out })
+			})
+		}, []string{"chain", "settlements", "spends", "coins", "sum"}, "the books record a settled that the chain does not show"},
+		{"an anchor of another cut", func(s *story) {
+			s.anchor(func(open *ledger.OpenCut) ledger.Books {
+				books := open.Books
+				books.Header = ledger.Hash{1}
+				return books
+			})
+		}, []string{"chain", "settlements", "spends"}, "the books record a settled that the chain does not show"},
+		{"an anchor of a tree with a negative leaf", func(s *story) {
+			s.forgeTree(func(owed []ledger.Amount) { owed[s.bob.ID], owed[s.ann.ID] = -1, owed[s.ann.ID]+owed[s.bob.ID]+1 })
+		}, []string{"chain", "settlements", "spends"}, "the books record a settled that the chain does not show"},
+		{"an anchor of a tree whose leaf overflows", func(s *story) {
+			s.forgeTree(func(owed []ledger.Amount) { owed[s.ann.ID] = math.MaxInt64 })
+		}, []string{"chain", "settlements", "spends"}, "the books record a settled that the chain does not show"},
+		{"an anchor of a tree without one liability", func(s *story) {
+			s.forgeTree(func(owed []ledger.Amount) { owed[s.bob.ID] = 0 })
+		}, []string{"chain", "settlements", "spends"}, "the books record a settled that the chain does not show"},
+		{"an anchor of a total below the leaves' sum", func(s *story) {
+			s.anchor(func(open *ledger.OpenCut) ledger.Books {
+				books := open.Books
+				books.Root.Sum--
+				return books
+			})
+		}, []string{"chain", "settlements", "spends"}, "the books record a settled that the chain does not show"},
+		{"an anchor of a tree with fewer accounts", func(s *story) {
+			s.anchor(func(open *ledger.OpenCut) ledger.Books {
+				books := open.Books
+				books.Accounts--
+				return books
+			})
+		}, []string{"chain", "settlements", "spends"}, "the books record a settled that the chain does not show"},
 		{"a settlement with another anchor", func(s *story) {
 			s.stealSettlement(func(tx *wire.MsgTx) {
 				for _, out := range tx.TxOut {
@@ -272,6 +449,10 @@ func TestTampering(t *testing.T) {
 		{"a vault coin spent outside a settlement", func(s *story) {
 			s.steal(s.Books.Coins()[1])
 		}, []string{"spends", "coins", "sum"}, "of 30000 sat is spent by transaction"},
+		{"a coin counted twice in the reserves", func(s *story) {
+			coin := s.Books.Coins()[0]
+			s.scanner.Twice[wire.OutPoint{Hash: [32]byte(coin.TxID), Index: coin.Vout}] = true
+		}, []string{"scan"}, "is counted twice among the node's unspent outputs"},
 		{"a coin missing on chain", func(s *story) {
 			coin := s.Books.Coins()[0]
 			s.scanner.Hide[wire.OutPoint{Hash: [32]byte(coin.TxID), Index: coin.Vout}] = true
@@ -292,6 +473,79 @@ func TestTampering(t *testing.T) {
 			}
 		})
 	}
+}
+
+// twoOrders adds a batch of two payments of ann.
+func (s *story) twoOrders() {
+	s.Helper()
+	for _, amount := range []ledger.Amount{5, 6} {
+		s.Order(s.ann, &ledger.Transfer{Payments: []ledger.Payment{{Payee: s.bob.ID, Amount: amount}}})
+	}
+	s.Seal()
+	s.publish()
+}
+
+// outputTo is the output that pays a script made from a name.
+func outputTo(tx *wire.MsgTx, name string) *wire.TxOut {
+	i := slices.IndexFunc(tx.TxOut, func(o *wire.TxOut) bool { return bytes.Equal(o.PkScript, audittest.Script(name)) })
+	return tx.TxOut[i]
+}
+
+// change is the output that returns to the vault.
+func (s *story) change(tx *wire.MsgTx) *wire.TxOut {
+	script := s.To(taproot.Change, s.Books.Settlements(), 0).PkScript
+	i := slices.IndexFunc(tx.TxOut, func(o *wire.TxOut) bool { return bytes.Equal(o.PkScript, script) })
+	return tx.TxOut[i]
+}
+
+// anchor makes the guardians sign a settlement whose anchor commits to other books.
+func (s *story) anchor(forge func(open *ledger.OpenCut) ledger.Books) {
+	s.Helper()
+	s.stealSettlement(func(tx *wire.MsgTx) {
+		books := forge(s.Books.Open())
+		hash := books.Hash()
+		i := slices.IndexFunc(tx.TxOut, func(o *wire.TxOut) bool { return o.PkScript[0] == 0x6a })
+		copy(tx.TxOut[i].PkScript[len(tx.TxOut[i].PkScript)-32:], hash[:])
+	})
+}
+
+// forgeTree anchors the sum tree of other balances than the books have. With the
+// balances of the books it gives their own root.
+func (s *story) forgeTree(change func(owed []ledger.Amount)) {
+	s.Helper()
+	s.anchor(func(open *ledger.OpenCut) ledger.Books {
+		owed := make([]ledger.Amount, s.Books.Accounts())
+		for id := range owed {
+			if ledger.AccountID(id) != ledger.Vault {
+				owed[id] = s.Books.Balance(ledger.AccountID(id))
+			}
+		}
+		if root := sumRoot(owed, 0); root != open.Books.Root {
+			s.Fatalf("the test's tree has the root %v, the books %v", root, open.Books.Root)
+		}
+		change(owed)
+		books := open.Books
+		books.Root = sumRoot(owed, 0)
+		return books
+	})
+}
+
+// sumRoot is the sum tree's root as docs/formats.md describes it, written from the page.
+func sumRoot(owed []ledger.Amount, first ledger.AccountID) ledger.SumNode {
+	if len(owed) == 1 {
+		return ledger.SumLeaf(first, owed[0])
+	}
+	half := 1
+	for 2*half < len(owed) {
+		half *= 2
+	}
+	left, right := sumRoot(owed[:half], first), sumRoot(owed[half:], first+ledger.AccountID(half))
+	tag := sha256.Sum256([]byte("daobank/sum/node"))
+	b := append(append(tag[:], tag[:]...), left.Hash[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(left.Sum))
+	b = append(b, right.Hash[:]...)
+	b = binary.BigEndian.AppendUint64(b, uint64(right.Sum))
+	return ledger.SumNode{Hash: sha256.Sum256(b), Sum: left.Sum + right.Sum}
 }
 
 // rekey writes a new key for the vault into the journal after change has spoilt it.
@@ -389,6 +643,86 @@ func TestUnchecked(t *testing.T) {
 				t.Fatalf("got %v, %v; want %v", r, err, tt.want)
 			}
 		})
+	}
+}
+
+// An export is a journal as good as any other; one that is damaged proves nothing.
+func TestAuditOfAnExport(t *testing.T) {
+	s := newStory(t)
+	dir := t.TempDir()
+	w, err := export.Continue(dir, s.Charter)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for _, b := range *s.journal {
+		if err := w.Append(b); err != nil {
+			t.Fatal(err)
+		}
+	}
+	if err := w.Close(); err != nil {
+		t.Fatal(err)
+	}
+	run := func() (*audit.Report, error) {
+		set, err := export.Open(dir)
+		if err != nil {
+			t.Fatal(err)
+		}
+		c := s.config()
+		c.Journal = set
+		return audit.Run(t.Context(), c)
+	}
+	if r, err := run(); err != nil || !r.OK || r.Batches != s.Books.Last().Number || r.Signatures != 6+r.Batches {
+		t.Fatalf("%+v, %v", r, err)
+	}
+	segment := filepath.Join(dir, "batches-000001.seg")
+	raw, err := os.ReadFile(segment)
+	if err != nil {
+		t.Fatal(err)
+	}
+	raw[len(raw)/2] ^= 1
+	if err := os.WriteFile(segment, raw, 0o644); err != nil {
+		t.Fatal(err)
+	}
+	var unchecked *audit.UncheckedError
+	var damage *export.DamageError
+	if r, err := run(); r != nil || !errors.As(err, &unchecked) || !errors.As(err, &damage) || damage.File != "batches-000001.seg" {
+		t.Fatalf("of a damaged export: %+v, %v", r, err)
+	}
+}
+
+// A journal of many batches, whose signatures are verified in several groups, with one
+// forged in the middle: the batches after it count for nothing, however far the books
+// were when it was found.
+func TestForgedBetweenManyGroups(t *testing.T) {
+	s := newStory(t)
+	for range 50 {
+		for range 100 {
+			s.Order(s.ann, &ledger.Transfer{Payments: []ledger.Payment{{Payee: s.bob.ID, Amount: 1}}})
+		}
+		s.Seal()
+	}
+	s.publish()
+	if r := s.audit(); !r.OK || r.Orders != 5006 || r.Signatures != 5006+r.Batches {
+		t.Fatalf("%v, %+v", failed(r), r.First)
+	}
+	const batch, entry = 40, 71
+	s.Bank.Rewrite(s.journal, batch-1, func(e [][]byte) [][]byte {
+		e[entry][len(e[entry])-1] ^= 1 // of the signature: the digest stays
+		return e
+	})
+	r := s.audit()
+	want := "batch 40 entry 71: order"
+	if got := strings.Join(failed(r), " "); got != "orders" || !strings.HasPrefix(r.First.Text, want) {
+		t.Errorf("found by %q: %+v, want %q", got, r.First, want)
+	}
+	if header := (*s.journal)[batch-2].Header.Header; r.Batches != batch-1 || r.Head != header.Hash() || r.Orders != 6+(batch-1-14)*100 {
+		t.Errorf("the report stands at batch %d with %d orders", r.Batches, r.Orders)
+	}
+
+	c := s.config()
+	c.WithoutSignatures = true
+	if r, err := audit.Run(t.Context(), c); err != nil || !r.OK || r.Check(audit.CheckOrders).Skipped == "" {
+		t.Errorf("without members' signatures: %+v, %v", r, err)
 	}
 }
 

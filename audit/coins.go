@@ -84,7 +84,7 @@ func sum(coins map[ledger.OutPoint]ledger.Amount) (total ledger.Amount) {
 }
 
 // compareCoins compares the coins of the books with those of the blocks.
-func (a *auditor) compareCoins() {
+func (a *Audit) compareCoins() {
 	books := make(map[ledger.OutPoint]ledger.Amount)
 	for _, c := range a.replay.Books().Coins() {
 		books[c.OutPoint] = c.Amount

@@ -1,7 +1,8 @@
 // Package audit checks a bank from outside, with nothing but its public file
 // (charter and vault policy), a copy of its journal and a Bitcoin node of one's
 // own. It is for auditors, for members who want to be one, and, through Replay,
-// for guardians before they sign.
+// for guardians before they sign. The journal may come from the bank's database,
+// its API or the files of package export; none of them is believed.
 //
 // Run replays the whole journal and compares it with the chain:
 //
@@ -14,6 +15,12 @@
 //	coins        the vault's coins in the blocks, coin by coin
 //	scan         the same coins in the node's own set of unspent outputs
 //	sum          all wallets = the vault's account = the coins on chain
+//
+//	batches ─▶ prepare (cores) ─▶ apply (one) ─▶ verify signatures (cores) ─▶ tell
+//
+// All four work at the same time on different batches, and what is told is told in
+// the order of the journal. New and Round do what Run does again and again, for what
+// came since; Save and Resume keep what was proved from one program to the next.
 //
 // # What it proves
 //

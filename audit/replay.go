@@ -50,13 +50,14 @@ func (r *Replay) Vaults() *netting.Vaults { return r.vaults }
 // *netting.FactError when the batch differs from the chain as the node shows it
 // now; or the node's own error.
 func (r *Replay) Follow(ctx context.Context, batch *ledger.Batch) error {
-	if err := batch.Verify(r.charter.Operator); err != nil {
+	p := ledger.Prepare(batch)
+	if err := p.Verify(r.charter.Operator); err != nil {
 		return err
 	}
 	if next := r.books.Last().Number + 1; batch.Header.Number != next {
 		return &ledger.TamperedError{Batch: batch.Header.Number, Reason: fmt.Sprintf("batch %d is the next", next)}
 	}
-	facts, err := r.readFacts(ctx, batch)
+	facts, err := r.readFacts(ctx, p)
 	if err != nil {
 		return err
 	}
@@ -65,15 +66,16 @@ func (r *Replay) Follow(ctx context.Context, batch *ledger.Batch) error {
 			return fmt.Errorf("batch %d: %w", batch.Header.Number, err)
 		}
 	}
-	return r.take(batch, facts)
-}
-
-// take checks the batch itself and takes it into the books.
-func (r *Replay) take(batch *ledger.Batch, facts []*fact) error {
-	if err := r.books.Append(batch, ledger.CheckAll); err != nil {
+	if err := r.books.AppendPrepared(p, ledger.CheckAll); err != nil {
 		return err
 	}
+	return r.taken(p, facts)
+}
+
+// taken follows a batch that the books have taken.
+func (r *Replay) taken(p *ledger.Prepared, facts []*fact) error {
 	if err := r.vaults.Follow(r.books); err != nil { // a rekey ends its batch
+		batch := p.Batch
 		return &ledger.HistoryError{Batch: batch.Header.Number, Entry: len(batch.Entries) - 1, Reason: "the vault's key is not changed so", Err: err}
 	}
 	if len(facts) > 0 {
@@ -94,22 +96,22 @@ func (f *fact) block() *wire.MsgBlock { return f.blocks[f.height] }
 // readFacts gathers the chain's entries of a batch and the blocks that they
 // speak of. Entries that cannot be read, and a batch that does not continue the
 // books or is not the operator's, are left to Append, which names them.
-func (r *Replay) readFacts(ctx context.Context, batch *ledger.Batch) ([]*fact, error) {
+func (r *Replay) readFacts(ctx context.Context, p *ledger.Prepared) ([]*fact, error) {
+	batch := p.Batch
 	if batch.Header.Previous != r.books.Head() {
 		return nil, nil
 	}
 	var facts []*fact
 	height, _ := r.books.Block()
-	for i, raw := range batch.Entries {
-		entry, err := ledger.DecodeEntry(raw)
-		if err != nil || entry.Event == nil {
+	for i, entry := range p.Entries() {
+		if entry.Event == nil {
 			continue
 		}
 		switch e := entry.Event.(type) {
 		case *ledger.Block:
 			// The node is asked only for blocks that the books can take, and
 			// only on the operator's word.
-			if len(facts) == 0 && !batch.Header.Verify(r.charter.Operator) {
+			if len(facts) == 0 && p.Verify(r.charter.Operator) != nil {
 				return nil, nil
 			}
 			if e.Height != height+1 {

@@ -36,6 +36,8 @@ type Report struct {
 	OutsideSat ledger.Amount `json:"outside_sat"`
 
 	Checks []Check `json:"checks"`
+	// Notes are what a reader should know besides.
+	Notes []string `json:"notes,omitempty"`
 }
 
 // The names of the checks.
@@ -76,7 +78,9 @@ type Difference struct {
 	Height   uint32 `json:"height,omitempty"`
 	OutPoint string `json:"outpoint,omitempty"`
 	Account  string `json:"account,omitempty"`
-	Text     string `json:"text"` // one sentence, place included
+	// Headers are the operator's signed headers that prove it, in hex.
+	Headers []string `json:"headers,omitempty"`
+	Text    string   `json:"text"` // one sentence, place included
 }
 
 func newReport(charter *ledger.Charter) *Report {
@@ -85,6 +89,12 @@ func newReport(charter *ledger.Charter) *Report {
 		r.Checks = append(r.Checks, Check{Name: name, OK: true})
 	}
 	return r
+}
+
+func (r *Report) clone() *Report {
+	c := *r
+	c.Checks = slices.Clone(r.Checks)
+	return &c
 }
 
 // Check returns the row of a name; it is nil for a name that is none.

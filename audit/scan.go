@@ -28,7 +28,7 @@ const maxScanRange = 1_000_000
 
 // compareScan asks the node itself for the vault's coins, a way that shares no
 // code with the walk along the blocks, and compares the two at the books' block.
-func (a *auditor) compareScan(ctx context.Context) error {
+func (a *Audit) compareScan(ctx context.Context) error {
 	books := a.replay.Books()
 	rangeEnd := int(max(books.Accounts(), books.Settlements())) + netting.Gap
 	switch {
@@ -67,13 +67,17 @@ func (a *auditor) compareScan(ctx context.Context) error {
 
 // bringBack takes a scan of the tip back to the books' last block: coins from
 // above it go, coins of the vault that were spent above it return.
-func (a *auditor) bringBack(ctx context.Context, scan bitcoind.Scan) (map[ledger.OutPoint]bitcoind.ScanCoin, error) {
+func (a *Audit) bringBack(ctx context.Context, scan bitcoind.Scan) (map[ledger.OutPoint]bitcoind.ScanCoin, error) {
 	height, block := a.replay.Books().Block()
 	if int64(scan.Height) < int64(height) {
 		return nil, a.nodeError(ctx, ErrNodeBehind, height)
 	}
 	coins := make(map[ledger.OutPoint]bitcoind.ScanCoin, len(scan.Coins))
 	for _, c := range scan.Coins {
+		if _, twice := coins[outPoint(c)]; twice {
+			a.report.differ(Difference{Check: CheckScan, Height: height, OutPoint: outPoint(c).String(),
+				Text: fmt.Sprintf("coin %s of %d sat is counted twice among the node's unspent outputs", outPoint(c), int64(c.Amount))})
+		}
 		if int64(c.Height) <= int64(height) {
 			coins[outPoint(c)] = c
 		}
@@ -100,7 +104,7 @@ func (a *auditor) bringBack(ctx context.Context, scan bitcoind.Scan) (map[ledger
 	return coins, nil
 }
 
-func (a *auditor) compareUnspent(ctx context.Context, scanned map[ledger.OutPoint]bitcoind.ScanCoin) error {
+func (a *Audit) compareUnspent(ctx context.Context, scanned map[ledger.OutPoint]bitcoind.ScanCoin) error {
 	a.report.count(CheckScan, len(scanned))
 	amounts := make(map[ledger.OutPoint]ledger.Amount, len(scanned))
 	for at, c := range scanned {
@@ -138,7 +142,7 @@ func (a *auditor) compareUnspent(ctx context.Context, scanned map[ledger.OutPoin
 // outside reports whether the books rightly do not claim a coin at one of the
 // vault's addresses: it is older than the bank, an immature coinbase, or was
 // paid to an address further ahead than the bank watches.
-func (a *auditor) outside(ctx context.Context, c bitcoind.ScanCoin) (bool, error) {
+func (a *Audit) outside(ctx context.Context, c bitcoind.ScanCoin) (bool, error) {
 	charter, height := &a.Charter, int64(c.Height)
 	if height <= int64(charter.BirthHeight) || c.Amount == 0 {
 		return true, nil

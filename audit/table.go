@@ -21,7 +21,7 @@ type Balance struct {
 }
 
 // compareTable compares the stored accounts with the replayed ones.
-func (a *auditor) compareTable() {
+func (a *Audit) compareTable() {
 	if a.table == nil {
 		a.report.skip(CheckBalances, "no account table was given")
 		return
@@ -53,7 +53,7 @@ func (a *auditor) compareTable() {
 	}
 }
 
-func (a *auditor) compareAccount(id ledger.AccountID, stored map[ledger.AccountID]Balance) {
+func (a *Audit) compareAccount(id ledger.AccountID, stored map[ledger.AccountID]Balance) {
 	a.report.count(CheckBalances, 1)
 	want, _ := a.replay.Books().Account(id)
 	got, ok := stored[id]
@@ -67,7 +67,7 @@ func (a *auditor) compareAccount(id ledger.AccountID, stored map[ledger.AccountI
 	}
 }
 
-func (a *auditor) differAccount(id ledger.AccountID, format string, args ...any) {
+func (a *Audit) differAccount(id ledger.AccountID, format string, args ...any) {
 	a.report.differ(Difference{Check: CheckBalances, Batch: a.table.Batch, Account: id.String(),
 		Text: fmt.Sprintf("after batch %d ", a.table.Batch) + fmt.Sprintf(format, args...)})
 }

@@ -25,6 +25,9 @@ func (r *Report) WriteText(w io.Writer) error {
 	if r.OutsideSat != 0 {
 		fmt.Fprintf(t, "outside the books\t%d sat\t%s BTC\n", int64(r.OutsideSat), r.OutsideSat.BTC())
 	}
+	for _, note := range r.Notes {
+		fmt.Fprintf(t, "note\t%s\n", note)
+	}
 	if err := t.Flush(); err != nil {
 		return err
 	}

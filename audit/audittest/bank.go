@@ -198,6 +198,31 @@ func (b *Bank) Reseal(j *Journal, edit func(entries [][]byte) [][]byte) {
 	(*j)[len(*j)-1] = Sign(b, b.operator, header, entries)
 }
 
+// Resign signs the last header anew after edit has changed it.
+func (b *Bank) Resign(j *Journal, edit func(h *ledger.Header)) {
+	b.Helper()
+	last := (*j)[len(*j)-1]
+	header := last.Header.Header
+	edit(&header)
+	(*j)[len(*j)-1] = Sign(b, b.operator, header, last.Entries)
+}
+
+// Rewrite signs the whole journal anew after edit has changed the entries of the batch
+// at index i: its header and the links after it are right again.
+func (b *Bank) Rewrite(j *Journal, i int, edit func(entries [][]byte) [][]byte) {
+	b.Helper()
+	(*j)[i].Entries = edit((*j)[i].Entries)
+	for at := i; at < len(*j); at++ {
+		header, entries := (*j)[at].Header.Header, (*j)[at].Entries
+		header.Root, header.Count = RootOf(entries), uint32(len(entries))
+		if at > 0 {
+			before := (*j)[at-1].Header.Header
+			header.Previous = before.Hash()
+		}
+		(*j)[at] = Sign(b, b.operator, header, entries)
+	}
+}
+
 // Open opens an account for a key made from the name, in a batch of its own.
 func (b *Bank) Open(name string) *Member {
 	b.Helper()

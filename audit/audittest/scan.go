@@ -19,6 +19,7 @@ type Scanner struct {
 	Chain  *Chain
 	Vaults *netting.Vaults
 	Hide   map[wire.OutPoint]bool // coins that it does not show
+	Twice  map[wire.OutPoint]bool // coins that it counts twice
 }
 
 // ScanDescriptor answers for the vaults' own descriptors only.
@@ -47,8 +48,13 @@ func (s *Scanner) ScanDescriptor(_ context.Context, descriptors []string, rangeE
 	for at, c := range s.Chain.unspent() {
 		if scripts[string(c.out.PkScript)] && !s.Hide[at] {
 			amount := btcutil.Amount(c.out.Value)
-			scan.Coins = append(scan.Coins, bitcoind.ScanCoin{OutPoint: at, Script: c.out.PkScript, Amount: amount, Height: int32(c.height)})
+			found := bitcoind.ScanCoin{OutPoint: at, Script: c.out.PkScript, Amount: amount, Height: int32(c.height)}
+			scan.Coins = append(scan.Coins, found)
 			scan.Total += amount
+			if s.Twice[at] {
+				scan.Coins = append(scan.Coins, found)
+				scan.Total += amount
+			}
 		}
 	}
 	return scan, nil

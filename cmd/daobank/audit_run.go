@@ -1,20 +1,45 @@
 package main
 
 import (
+	"bytes"
 	"context"
+	"errors"
 	"fmt"
+	"io/fs"
 	"os"
+	"path/filepath"
+	"time"
+
+	"github.com/spf13/cobra"
 
 	"github.com/daobank/daobank/audit"
+	"github.com/daobank/daobank/audit/page"
 	"github.com/daobank/daobank/bitcoind"
-	"github.com/daobank/daobank/ledger"
-	"github.com/daobank/daobank/ledger/postgres"
-	"github.com/daobank/daobank/taproot"
+	"github.com/daobank/daobank/keyfile"
 )
 
-// runAudit opens what the options name, to read, and audits the bank.
+// runAudit opens what the options name, to read, and audits the bank once.
 func runAudit(ctx context.Context, o *auditOptions) (*audit.Report, error) {
-	charter, vault, err := readAuditedBank(o)
+	r, err := openAudit(ctx, o)
+	if err != nil {
+		return nil, err
+	}
+	defer r.from.close()
+	return r.round(ctx)
+}
+
+// An auditRun is an audit with what the options name.
+type auditRun struct {
+	*audit.Audit
+	options *auditOptions
+	from    *source
+	network string
+	saved   uint64 // last batch of the state on disk
+}
+
+// openAudit opens everything, and goes on from the state if there is one.
+func openAudit(ctx context.Context, o *auditOptions) (*auditRun, error) {
+	charter, vault, err := o.readBank()
 	if err != nil {
 		return nil, err
 	}
@@ -22,54 +47,115 @@ func runAudit(ctx context.Context, o *auditOptions) (*audit.Report, error) {
 	if err != nil {
 		return nil, fmt.Errorf("bitcoin node: %w", err)
 	}
-	store, err := postgres.OpenReadOnly(ctx, o.Postgres)
+	from, err := o.open(ctx, &charter)
 	if err != nil {
 		return nil, err
 	}
-	defer store.Close()
-	stored, err := store.Charter(ctx)
-	if err != nil {
-		return nil, err
-	}
-	if stored.ID() != charter.ID() {
-		return nil, &postgres.BankError{Want: charter.ID(), Stored: stored.ID()}
-	}
-	return audit.Run(ctx, audit.Config{
-		Charter: charter, Vault: vault, Journal: store, Chain: node,
-		Table: storedTable(store), Scanner: node, Progress: o.Progress,
-	})
-}
-
-// readAuditedBank reads what the auditor knows of the bank beforehand.
-func readAuditedBank(o *auditOptions) (ledger.Charter, *taproot.Vault, error) {
-	file, err := readBankFile(o.Bank)
-	if err != nil {
-		return ledger.Charter{}, nil, err
-	}
-	if o.Policy != "" {
-		raw, err := os.ReadFile(o.Policy)
-		if err != nil {
-			return ledger.Charter{}, nil, fmt.Errorf("the vault's policy: %w", err)
-		}
-		if file.Policy, err = taproot.ParsePolicy(raw); err != nil {
-			return ledger.Charter{}, nil, fmt.Errorf("%s: %w", o.Policy, err)
-		}
-	}
-	vault, err := taproot.NewVault(file.Policy)
-	return file.Charter, vault, err
-}
-
-// storedTable reads the account table of a database for an audit.
-func storedTable(store *postgres.Store) func(context.Context) (*audit.Table, error) {
-	return func(ctx context.Context) (*audit.Table, error) {
-		batch, balances, err := store.BalancesAt(ctx)
-		if err != nil {
+	config := audit.Config{Charter: charter, Vault: vault, Journal: from, Chain: node, Table: from.table, Scanner: node,
+		Heads: o.Heads, WithoutSignatures: o.WithoutSignatures, Progress: o.Progress}
+	r := &auditRun{options: o, from: from, network: vault.Policy().Network}
+	var saved []byte
+	if o.State != "" {
+		if saved, err = os.ReadFile(o.State); err != nil && !errors.Is(err, fs.ErrNotExist) {
+			from.close()
 			return nil, err
 		}
-		table := &audit.Table{Batch: batch, Balances: make([]audit.Balance, len(balances))}
-		for i, b := range balances {
-			table.Balances[i] = audit.Balance{Account: b.Account, Key: b.Key, Amount: b.Amount}
+	}
+	if saved == nil {
+		r.Audit, err = audit.New(ctx, config)
+	} else {
+		r.Audit, err = audit.Resume(ctx, config, saved)
+	}
+	if err != nil {
+		from.close()
+		return nil, err
+	}
+	return r, nil
+}
+
+// round audits what there is, and keeps what the options ask for.
+func (r *auditRun) round(ctx context.Context) (*audit.Report, error) {
+	report, err := r.Round(ctx)
+	if err != nil {
+		return nil, err
+	}
+	report.Notes = r.from.notes()
+	if r.options.Page != "" {
+		if err := r.writePage(ctx, report); err != nil {
+			return nil, err
 		}
-		return table, nil
+	}
+	if r.options.State == "" || !report.OK || report.Batches == r.saved {
+		return report, nil
+	}
+	var state bytes.Buffer
+	if err := r.Save(&state); err != nil {
+		return nil, err
+	}
+	if err := keyfile.Replace(r.options.State, state.Bytes(), 0o600); err != nil {
+		return nil, fmt.Errorf("keep the state: %w", err)
+	}
+	r.saved = report.Batches
+	return report, nil
+}
+
+// largestAccounts is how many of them the page lists.
+const largestAccounts = 10
+
+// writePage writes the report as a page, in the place of the one before.
+func (r *auditRun) writePage(ctx context.Context, report *audit.Report) error {
+	d := page.Data{Report: report, History: r.History(), Holdings: r.Holdings(largestAccounts), Network: r.network,
+		Explorer: r.options.Explorer, Named: r.options.Named, Made: time.Now()}
+	if r.from.attested != nil {
+		attested, err := r.from.attested(ctx)
+		if err != nil {
+			return err
+		}
+		d.Attested = &attested
+	}
+	var text bytes.Buffer
+	if err := page.Write(&text, d); err != nil {
+		return err
+	}
+	if err := os.MkdirAll(r.options.Page, 0o755); err != nil {
+		return err
+	}
+	return keyfile.Replace(filepath.Join(r.options.Page, "index.html"), text.Bytes(), 0o644)
+}
+
+// followAudit audits again and again. What cannot be checked now is tried again; a
+// difference ends it.
+func followAudit(cmd *cobra.Command, o *auditOptions, progress *auditProgress, asJSON bool) error {
+	ctx := cmd.Context()
+	r, err := openAudit(ctx, o)
+	if err != nil {
+		return uncheckedAudit(err)
+	}
+	defer r.from.close()
+	var told uint64
+	ticks := time.NewTicker(o.Interval)
+	defer ticks.Stop()
+	for first := true; ; first = false {
+		report, err := r.round(ctx)
+		progress.clear()
+		switch {
+		case ctx.Err() != nil:
+			return nil // stopped by who started it
+		case err != nil:
+			fmt.Fprintf(cmd.ErrOrStderr(), "not checked: %v; trying again\n", err)
+		case first || !report.OK || asJSON && report.Batches != told:
+			if err := printAudit(cmd, report, asJSON); err != nil {
+				return err
+			}
+			told = report.Batches
+		case report.Batches != told:
+			told = report.Batches
+			fmt.Fprintf(cmd.OutOrStdout(), "batch %d, block %d: the books hold; %d sat in all wallets and on chain\n", report.Batches, report.Height, int64(report.LedgerSat))
+		}
+		select {
+		case <-ticks.C:
+		case <-ctx.Done():
+			return nil
+		}
 	}
 }

@@ -26,6 +26,7 @@ type audited struct {
 	url  string // of the database
 	bank string // public file
 	node *bitcoind.Node
+	made *audittest.Bank // what made it
 }
 
 func newAudited(t *testing.T) *audited {
@@ -44,6 +45,7 @@ func newAudited(t *testing.T) *audited {
 	if err := writeBankFile(a.bank, bankFile{Charter: b.Charter, Policy: b.Vault.Policy()}); err != nil {
 		t.Fatal(err)
 	}
+	a.made = b
 	a.store(t, b)
 	return a
 }

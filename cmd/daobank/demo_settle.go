@@ -159,7 +159,7 @@ func (d *demo) audit(ctx context.Context) error {
 	}
 	d.bank = nil
 	d.say("The bank is stopped: only its journal and the chain can speak now")
-	report, err := runAudit(ctx, &auditOptions{Bank: filepath.Join(d.dir, bankFileName), Postgres: d.dbURL, Node: d.node.Config()})
+	report, err := runAudit(ctx, &auditOptions{sourceOptions: sourceOptions{Bank: filepath.Join(d.dir, bankFileName), Postgres: d.dbURL}, Node: d.node.Config()})
 	if err != nil {
 		return err
 	}
