@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -286,4 +287,63 @@ func containerExists(t *testing.T, id string) bool {
 	_, err = pool.Client.InspectContainer(id)
 	var gone *docker.NoSuchContainer
 	return !errors.As(err, &gone)
+}
+
+// TestAStrangerIsQuicker takes the first two ports between their choice and the
+// node's start.
+func TestAStrangerIsQuicker(t *testing.T) {
+	t.Parallel()
+	s := &settings{poll: time.Millisecond, logf: t.Logf}
+	for _, option := range local() {
+		option(s)
+	}
+	if s.binary == "" {
+		t.Skip("no local bitcoind")
+	}
+	r, err := explicitBinary(s.binary)(t.Context(), s)
+	must(t, err)
+	prepare, taken := r.prepare, 0
+	r.prepare = func(h home) (program, error) {
+		if taken++; taken <= 2 {
+			listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", h.port))
+			must(t, err)
+			t.Cleanup(func() { listener.Close() })
+		}
+		return prepare(h)
+	}
+	node, err := open(t.Context(), s, r)
+	must(t, err)
+	node.cleanup(t)
+	if taken != 3 {
+		t.Errorf("%d starts, want 3", taken)
+	}
+	_, err = node.Mine(t.Context(), 1)
+	must(t, err)
+}
+
+// TestRestartForgetsNothing looks at once for what a node reads back in the
+// background: a mempool, and an index that it has to make anew.
+func TestRestartForgetsNothing(t *testing.T) {
+	t.Parallel()
+	node := Start(t, append(local(), WithBlocks(120))...)
+	node.Require(t, CanKeepChain)
+	ctx := t.Context()
+	coin, err := node.Fund(ctx, someScript(t), 50_000)
+	must(t, err)
+	_, err = node.Mine(ctx, 300)
+	must(t, err)
+	w := newWallet(t, node, 200, 100_000)
+	for range 200 {
+		_, err := w.Send(ctx, Payment{})
+		must(t, err)
+	}
+	must(t, node.Stop(ctx))
+	must(t, os.RemoveAll(filepath.Join(node.home.dir, "regtest", "indexes")))
+	must(t, node.Restart(ctx))
+	if txids, err := node.Mempool(ctx); err != nil || len(txids) != 200 {
+		t.Errorf("%d transactions in the mempool, %v; want 200", len(txids), err)
+	}
+	if _, confirmations, _, err := node.Tx(ctx, coin.Hash); err != nil || confirmations != 301 {
+		t.Errorf("%d confirmations, %v; want 301", confirmations, err)
+	}
 }
