@@ -74,12 +74,17 @@ func TestNodeMinesItsOwnChainWhereNoneCanBeKept(t *testing.T) {
 }
 
 func TestBlocksOfOtherKinds(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
-		more := Start(t, append([]Option{WithBlocks(3)}, kinds[node.Info().Kind]...)...)
-		if height, err := more.Height(t.Context()); err != nil || height != 3 {
-			t.Errorf("height %d, %v; want 3", height, err)
-		}
-	})
+	t.Parallel()
+	for kind, options := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			needDocker(t, kind)
+			node := Start(t, append([]Option{WithBlocks(3)}, options...)...)
+			if height, err := node.Height(t.Context()); err != nil || height != 3 {
+				t.Errorf("height %d, %v; want 3", height, err)
+			}
+		})
+	}
 }
 
 func TestNetBeginsWithOneChain(t *testing.T) {
