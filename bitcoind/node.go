@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -73,12 +74,23 @@ func (n *Node) cleanup(t testing.TB) {
 	})
 }
 
+// starting holds a place for each node of this process that is being started. With
+// hundreds at once all would be slower than startTimeout, and none be ready sooner.
+var starting = make(chan struct{}, max(8, 4*runtime.NumCPU()))
+
 // Open starts a node and returns when it answers. The context bounds the start
-// only. When no node starts, the error is a *NoNodeError.
+// only; without an end of its own a start has a minute, from its turn on when many
+// are started at once. When no node starts, the error is a *NoNodeError.
 func Open(ctx context.Context, options ...Option) (*Node, error) {
 	s := &settings{poll: 20 * time.Millisecond, logf: func(string, ...any) {}}
 	for _, option := range options {
 		option(s)
+	}
+	select {
+	case starting <- struct{}{}:
+		defer func() { <-starting }()
+	case <-ctx.Done():
+		return nil, &NoNodeError{Rungs: []RungError{{Rung: "turn", Err: fmt.Errorf("many nodes start before this one: %w", ctx.Err())}}}
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
