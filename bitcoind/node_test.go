@@ -97,7 +97,7 @@ func TestDialFromElsewhere(t *testing.T) {
 	})
 }
 
-// manyNodes is how many nodes TestNodesInParallel holds at once; "make test-nodes"
+// manyNodes is how many nodes TestNodesInParallel holds at once; "make repeat-nodes"
 // raises it to hundreds.
 var manyNodes = flag.Int("nodes", 8, "nodes of TestNodesInParallel")
 
