@@ -12,6 +12,9 @@ DEMOFLAGS ?=
 # How many faults "make chaos" makes, and what is added to it, for instance CHAOSFLAGS=-kills.seed=7.
 CHAOS ?= 100
 CHAOSFLAGS ?=
+# How often "make repeat-nodes" runs the tests of package bitcoind, and how many nodes it holds at once.
+REPEATS ?= 200
+NODES ?= 300
 # What is added to "daobank bench node" and "bench audit", for instance BENCHFLAGS=--json.
 BENCHFLAGS ?=
 # What is added to both runs of "go test", for instance TESTFLAGS=-short.
@@ -98,6 +101,11 @@ fuzz: ## Run each fuzz target for FUZZTIME (30s)
 chaos: setup ## Kill the bank and PostgreSQL CHAOS times (100) under load, and check as many histories
 	$(GO) test -count=1 -timeout 3h -v ./clearing -run '^TestLinearizable$$' -args -linear.rounds=$(CHAOS)
 	$(GO) test -count=1 -timeout 3h -v ./integration -run '^TestKills$$' -args -kills.count=$(CHAOS) $(CHAOSFLAGS)
+
+.PHONY: repeat-nodes
+repeat-nodes: setup ## Run the tests of package bitcoind REPEATS times (200), and once with NODES nodes (300) at once
+	$(GO) test -count=1 -timeout 30m ./bitcoind -run '^TestNodesInParallel$$' -args -nodes=$(NODES)
+	$(GO) test -count=$(REPEATS) -shuffle=on -timeout 12h ./bitcoind
 
 .PHONY: bench
 bench: setup ## Run the benchmarks

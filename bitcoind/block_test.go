@@ -127,7 +127,7 @@ func TestSelectTxs(t *testing.T) {
 }
 
 func TestCoinbaseIsUniqueAndBeginsWithItsHeight(t *testing.T) {
-	miner := &Miner{client: &Client{}}
+	miner := &Miner{client: newClient(Config{})}
 	seen := make(map[chainhash.Hash]bool)
 	// The height as BIP 34 wants it: a small number's opcode, else the shortest push.
 	for height, prefix := range map[int32][]byte{

@@ -148,7 +148,7 @@ func (m *Miner) activate(ctx context.Context) error {
 			m.activated = true
 			return nil
 		}
-		if _, err := m.mine(ctx, period-r.Blocks%period, &mineSettings{script: m.script}); err != nil {
+		if _, err := m.mine(ctx, period-r.Blocks%period, &mineSettings{script: m.script, empty: true}); err != nil {
 			return err
 		}
 	}

@@ -22,6 +22,9 @@ var (
 	// ErrTxNotFound: the transaction is neither in the mempool nor in the
 	// active chain, or is in a block and the node keeps no txindex.
 	ErrTxNotFound = errors.New("transaction not found")
+	// ErrIndexing: the transaction may be in a block that the node, after a
+	// start, has not read into its txindex yet. It passes by itself.
+	ErrIndexing = errors.New("node is still indexing its chain")
 	// ErrBlockNotFound: the node does not know the block, or its chain is lower.
 	ErrBlockNotFound = errors.New("block not found")
 	// ErrNoFeeEstimate: the node has seen too little to estimate a fee.
@@ -65,8 +68,9 @@ type Client struct {
 	http        *http.Client
 	maxResponse int64
 	nextID      atomic.Uint64
-	scan        sync.Mutex   // a node runs one scantxoutset at a time
-	frozen      atomic.Int64 // the time that Freeze set, in Unix seconds; zero when the clock runs
+	scan        *sync.Mutex   // a node runs one scantxoutset at a time
+	wallets     *sync.Mutex   // one Wallet at a time
+	frozen      *atomic.Int64 // the time that Freeze set, in Unix seconds; zero when the clock runs
 
 	shared  bool // with others: disturb refuses
 	btcd    bool
@@ -91,7 +95,7 @@ func newClient(config Config) *Client {
 	if config.Poll <= 0 {
 		config.Poll = 250 * time.Millisecond
 	}
-	return &Client{config: config, http: newHTTPClient(), maxResponse: maxResponse}
+	return &Client{config: config, http: newHTTPClient(), maxResponse: maxResponse, scan: &sync.Mutex{}, wallets: &sync.Mutex{}, frozen: &atomic.Int64{}}
 }
 
 // connect asks the node for its chain and version. btcd is known by having no

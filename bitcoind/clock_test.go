@@ -91,7 +91,7 @@ func TestMedianTimeOpensALock(t *testing.T) {
 
 func TestClockIsOfRegtestOnly(t *testing.T) {
 	t.Parallel()
-	client := &Client{}
+	client := newClient(Config{})
 	var err error
 	client.params, err = chainParams("main")
 	must(t, err)

@@ -14,6 +14,8 @@ var coreSettings = []string{
 	"server=1", "txindex=1", "fallbackfee=0.0002",
 	"dnsseed=0", "fixedseeds=0", "discover=0", "listenonion=0", "natpmp=0",
 	"corepolicy=1",
+	"keypool=100",                      // a wallet is made in a fraction of the time that the usual 1,000 keys take
+	"rpcthreads=16", "rpcworkqueue=64", // what 29 has by default; 28 refuses more than 16 calls that wait
 	"printtoconsole=1", // into the log of the package
 }
 
@@ -37,11 +39,17 @@ func corePeers(port int) []string {
 	return []string{"listen=1", fmt.Sprintf("bind=127.0.0.1:%d", port), "whitelist=noban,in,out@127.0.0.1"}
 }
 
+// coreRPC binds one address by name. Left to itself bitcoind binds that of IPv6
+// too, and is content with that one when a stranger has the port of the other.
+func coreRPC(port int) []string {
+	return []string{fmt.Sprintf("rpcport=%d", port), "rpcbind=127.0.0.1", "rpcallowip=127.0.0.1"}
+}
+
 // coreRecipe starts a local bitcoind.
 func coreRecipe(binary, rung string) recipe {
 	return recipe{kind: "bitcoind", source: rung + " " + binary, binary: binary, prepare: func(h home) (program, error) {
 		file := filepath.Join(h.dir, "bitcoin.conf")
-		text := coreConfig(h.config, append(corePeers(h.peerPort), fmt.Sprintf("rpcport=%d", h.port))...)
+		text := coreConfig(h.config, append(corePeers(h.peerPort), coreRPC(h.port)...)...)
 		if h.config.ZMQ != "" {
 			text += "zmqpubsequence=" + h.config.ZMQ + "\n"
 		}

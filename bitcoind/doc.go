@@ -37,7 +37,8 @@
 // DAOBANK_TOOLS); a Docker image that is already present (BITCOIND_IMAGE,
 // by default daobank/bitcoind:regtest; nothing is ever pulled); and last
 // btcd, from the variable BTCD or built from the version that go.mod names.
-// [WithExternal] uses a node that runs already. [Node.Info] says which one it
+// [WithExternal] uses a node that runs already. Hundreds may be started at once:
+// they start in turn. [Node.Info] says which one it
 // became; when none starts, [NoNodeError] says why for each.
 //
 // Nothing is left behind. [Node.Close] kills the node and removes its

@@ -37,9 +37,9 @@ func findDocker(ctx context.Context, s *settings) (recipe, error) {
 	if err != nil {
 		return recipe{}, fmt.Errorf("no Docker engine: %w", err)
 	}
-	ctx, cancel := context.WithTimeout(ctx, dockerTimeout)
+	soon, cancel := context.WithTimeout(ctx, dockerTimeout)
 	defer cancel()
-	if err := pool.Client.PingWithContext(ctx); err != nil {
+	if err := pool.Client.PingWithContext(soon); err != nil {
 		return recipe{}, fmt.Errorf("no Docker engine: %w", err)
 	}
 	if _, err := pool.Client.InspectImage(image); err != nil {
@@ -49,7 +49,7 @@ func findDocker(ctx context.Context, s *settings) (recipe, error) {
 		if h.peerPort != 0 {
 			return nil, fmt.Errorf("a net of containers: %w", ErrUnsupported)
 		}
-		return newContainer(pool, image, h)
+		return newContainer(ctx, pool, image, h)
 	}}, nil
 }
 
@@ -105,7 +105,31 @@ while read -r word extra; do
 done
 `
 
-func newContainer(pool *dockertest.Pool, image string, h home) (*container, error) {
+// ours is the label of the package's containers.
+const ours = "com.github.daobank.bitcoind"
+
+// sweep removes containers with a label that were made and not started for so
+// long: the shell that removes a container is not in one yet, so a caller which is
+// killed between the two leaves it.
+func sweep(ctx context.Context, pool *dockertest.Pool, label string, age time.Duration) error {
+	all, err := pool.Client.ListContainers(docker.ListContainersOptions{
+		All: true, Filters: map[string][]string{"label": {label}, "status": {"created"}}, Context: ctx,
+	})
+	if err != nil {
+		return fmt.Errorf("list containers: %w", err)
+	}
+	for _, c := range all {
+		if time.Since(time.Unix(c.Created, 0)) >= age {
+			err = errors.Join(err, removeContainer(pool, c.ID))
+		}
+	}
+	return err
+}
+
+func newContainer(ctx context.Context, pool *dockertest.Pool, image string, h home) (*container, error) {
+	if err := sweep(ctx, pool, ours, 2*startTimeout); err != nil {
+		return nil, err
+	}
 	log, err := os.OpenFile(h.log, os.O_APPEND|os.O_CREATE|os.O_WRONLY, 0o600)
 	if err != nil {
 		return nil, err
@@ -120,6 +144,7 @@ func newContainer(pool *dockertest.Pool, image string, h home) (*container, erro
 	created, err := pool.Client.CreateContainer(docker.CreateContainerOptions{
 		Config: &docker.Config{
 			Image:        image,
+			Labels:       map[string]string{ours: ""},
 			Entrypoint:   []string{"/bin/sh", "-c", containerScript, "sh"},
 			Cmd:          command,
 			Env:          []string{"NODE_CONF=" + conf},
@@ -128,6 +153,7 @@ func newContainer(pool *dockertest.Pool, image string, h home) (*container, erro
 			StdinOnce:    true,
 			AttachStdin:  true, AttachStdout: true, AttachStderr: true,
 		},
+		Context: ctx,
 		HostConfig: &docker.HostConfig{
 			AutoRemove: true,
 			PortBindings: map[docker.Port][]docker.PortBinding{
@@ -140,7 +166,7 @@ func newContainer(pool *dockertest.Pool, image string, h home) (*container, erro
 		return nil, fmt.Errorf("create container: %w", err)
 	}
 	c := &container{pool: pool, id: created.ID, log: log}
-	if err := c.attach(); err != nil {
+	if err := c.attach(ctx); err != nil {
 		c.remove()
 		log.Close()
 		return nil, err
@@ -150,7 +176,7 @@ func newContainer(pool *dockertest.Pool, image string, h home) (*container, erro
 
 // attach connects the streams and then starts the shell, so that it never runs
 // without a caller.
-func (c *container) attach() error {
+func (c *container) attach(ctx context.Context) error {
 	reader, writer := io.Pipe()
 	attached := make(chan struct{})
 	stream, err := c.pool.Client.AttachToContainerNonBlocking(docker.AttachToContainerOptions{
@@ -163,7 +189,7 @@ func (c *container) attach() error {
 	<-attached
 	attached <- struct{}{}
 	c.input = writer
-	if err := c.pool.Client.StartContainer(c.id, nil); err != nil {
+	if err := c.pool.Client.StartContainerWithContext(c.id, nil, ctx); err != nil {
 		stream.Close()
 		return fmt.Errorf("start container: %w", err)
 	}
@@ -257,9 +283,13 @@ func (c *container) close() error {
 	return c.remove()
 }
 
-// remove does not wait for the engine to notice: it may be doing the same.
-func (c *container) remove() error {
-	err := c.pool.Client.RemoveContainer(docker.RemoveContainerOptions{ID: c.id, Force: true, RemoveVolumes: true})
+func (c *container) remove() error { return removeContainer(c.pool, c.id) }
+
+// removeContainer does not wait for the engine to notice: it may be doing the same.
+func removeContainer(pool *dockertest.Pool, id string) error {
+	ctx, cancel := context.WithTimeout(context.Background(), startTimeout)
+	defer cancel()
+	err := pool.Client.RemoveContainer(docker.RemoveContainerOptions{ID: id, Force: true, RemoveVolumes: true, Context: ctx})
 	var gone *docker.NoSuchContainer
 	var failed *docker.Error
 	if errors.As(err, &gone) || (errors.As(err, &failed) && failed.Status == 409) {

@@ -443,3 +443,143 @@ func ExampleNewWarm() {
 		}
 	}
 }
+
+// What a block holds, whom it pays, and when it was found.
+func ExampleMiner_Mine() {
+	ctx := context.Background()
+	node, err := bitcoind.Open(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+	first, err := node.Fund(ctx, node.MinerScript(), 1e6)
+	if err != nil {
+		log.Fatal(err)
+	}
+	if _, err := node.Fund(ctx, node.MinerScript(), 1e6); err != nil {
+		log.Fatal(err)
+	}
+	for _, options := range [][]bitcoind.MineOption{
+		{bitcoind.MineEmpty()},
+		{bitcoind.MineOnly(first.Hash), bitcoind.MineAt(time.Now().Add(time.Hour))},
+		{}, // what is left
+	} {
+		hashes, err := node.Mine(ctx, 1, options...)
+		if err != nil {
+			log.Fatal(err)
+		}
+		block, err := node.Block(ctx, hashes[0])
+		if err != nil {
+			log.Fatal(err)
+		}
+		fmt.Println(len(block.Transactions)-1, "transactions")
+	}
+	// Output:
+	// 0 transactions
+	// 1 transactions
+	// 1 transactions
+}
+
+// Every RPC can be called, with its result in a type of the caller's.
+func ExampleClient_Call() {
+	ctx := context.Background()
+	node, err := bitcoind.Open(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+	hashes, err := node.Mine(ctx, 1)
+	if err != nil {
+		log.Fatal(err)
+	}
+	var block struct {
+		Height int      `json:"height"`
+		TxIDs  []string `json:"tx"`
+	}
+	if err := node.Call(ctx, "getblock", &block, hashes[0].String(), 1); err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println("height", block.Height, "with", len(block.TxIDs), "transaction")
+	// Output:
+	// height 1 with 1 transaction
+}
+
+// The node's own estimate is brought to a rate.
+func ExampleMiner_TeachFeeRate() {
+	ctx := context.Background()
+	node, err := bitcoind.Open(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+	if err := node.TeachFeeRate(ctx, 30_000, 2); err != nil { // 30 sat/vB for the second block
+		log.Fatal(err)
+	}
+	rate, err := node.FeeRate(ctx, 2)
+	fmt.Println(rate > 27_000, rate < 33_000, err)
+	// Output:
+	// true true <nil>
+}
+
+// After a crash the node comes back on the same port. What it had not written is
+// gone: Stop instead of Kill would keep all.
+func ExampleNode_Kill() {
+	ctx := context.Background()
+	node, err := bitcoind.Open(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+	if err := node.Kill(); err != nil {
+		log.Fatal(err)
+	}
+	var unreachable *bitcoind.TransportError
+	_, err = node.Height(ctx)
+	fmt.Println("away:", errors.As(err, &unreachable))
+	if err := node.Restart(ctx); err != nil {
+		log.Fatal(err)
+	}
+	_, err = node.Height(ctx)
+	fmt.Println("back:", err)
+	// Output:
+	// away: true
+	// back: <nil>
+}
+
+// A node that docker compose runs. Without WithDestruction the calls that others on
+// it would notice are refused.
+func ExampleWithExternal() {
+	ctx, cancel := context.WithTimeout(context.Background(), 10*time.Second)
+	defer cancel()
+	node, err := bitcoind.Open(ctx, bitcoind.WithExternal(bitcoind.Config{
+		URL: "http://127.0.0.1:18443", User: "user", Password: os.Getenv("RPC_PASSWORD"),
+	}))
+	if err != nil {
+		log.Print(err) // says what it last heard, or that the chain is not regtest
+		return
+	}
+	defer node.Close() // leaves the node running
+	_, err = node.Reorg(ctx, 1)
+	fmt.Println(errors.Is(err, bitcoind.ErrShared))
+}
+
+// The coins of a descriptor, from the node's set of unspent outputs.
+func ExampleClient_ScanDescriptor() {
+	ctx := context.Background()
+	node, err := bitcoind.Open(ctx)
+	if err != nil {
+		log.Fatal(err)
+	}
+	defer node.Close()
+	wallet, err := node.NewMiniWallet(ctx, 3, 50_000) // three coins, in a block
+	if err != nil {
+		log.Fatal(err)
+	}
+	scan, err := node.ScanDescriptor(ctx, []string{"addr(" + wallet.Address() + ")"}, 0)
+	if err != nil {
+		log.Fatal(err)
+	}
+	fmt.Println(len(scan.Coins), "coins of", int64(scan.Total), "satoshis")
+	// Output:
+	// 3 coins of 150000 satoshis
+}

@@ -41,6 +41,9 @@ func TestExternalNode(t *testing.T) {
 				t.Errorf("%s: %v, want ErrUnsupported", name, err)
 			}
 		}
+		if err := node.ExpectLog(ctx, `.`, nil); !errors.Is(err, ErrUnsupported) {
+			t.Errorf("ExpectLog: %v, want ErrUnsupported", err)
+		}
 		must(t, node.Close())
 		if after, err := owner.Tip(ctx); err != nil || after != tip {
 			t.Errorf("after Close: %v, %v; want the owner's node as it was, at %v", after, err, tip)

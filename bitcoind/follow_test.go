@@ -56,7 +56,7 @@ func (s *stack) follow(t *testing.T, node *Node, want Block) {
 }
 
 func TestFollowAcrossReorganisations(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		genesis := Block{Hash: node.hashAt(t, 0)}
 		_, err := node.Mine(ctx, 5)

@@ -127,7 +127,7 @@ func (f *Fork) tip() Block {
 // Release shows the fork to the node and returns when its chain is the active
 // one. Where the active chain has grown to the fork's height in the meantime,
 // empty blocks are added first. A fork is released once: ErrReleased. After
-// another error some of its blocks may have reached the node.
+// an error it counts as released if any of its blocks may have reached the node.
 func (f *Fork) Release(ctx context.Context) (ReorgResult, error) {
 	f.miner.mu.Lock()
 	defer f.miner.mu.Unlock()
@@ -141,7 +141,6 @@ func (f *Fork) release(ctx context.Context) (ReorgResult, error) {
 	if err := f.miner.client.disturb(); err != nil {
 		return ReorgResult{}, err
 	}
-	f.released = true
 	before, err := f.miner.client.survey(ctx, f.base)
 	if err != nil {
 		return ReorgResult{}, fmt.Errorf("bitcoind: release fork: %w", err)
@@ -151,6 +150,7 @@ func (f *Fork) release(ctx context.Context) (ReorgResult, error) {
 			return ReorgResult{}, err
 		}
 	}
+	f.released = true
 	for i, block := range f.blocks {
 		if _, err := f.miner.client.submitBlock(ctx, block); err != nil {
 			return ReorgResult{}, fmt.Errorf("bitcoind: release fork: %w", err)

@@ -1,6 +1,7 @@
 package bitcoind
 
 import (
+	"context"
 	"errors"
 	"fmt"
 	"slices"
@@ -157,7 +158,12 @@ func TestForkIsReleasedOnDemand(t *testing.T) {
 		// The public chain overtakes the withheld one, which then catches up.
 		_, err = node.Mine(ctx, 4)
 		must(t, err)
-		result, err := fork.Release(ctx)
+		gone, cancel := context.WithCancel(ctx)
+		cancel()
+		if _, err := fork.Release(gone); !errors.Is(err, context.Canceled) {
+			t.Errorf("by a caller that has gone: %v, want Canceled", err)
+		}
+		result, err := fork.Release(ctx) // nothing had been shown
 		must(t, err)
 		tip, err := node.Tip(ctx)
 		must(t, err)

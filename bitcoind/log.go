@@ -10,6 +10,9 @@ import (
 // last 64 KiB.
 func (n *Node) LogTail(lines int) string {
 	const most = 64 << 10
+	if n.home.log == "" {
+		return "(the log of an external node is not to be had)"
+	}
 	file, err := os.Open(n.home.log)
 	if err != nil {
 		return err.Error()

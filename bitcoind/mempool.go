@@ -50,6 +50,16 @@ func (c *Client) MempoolInfo(ctx context.Context) (MempoolInfo, error) {
 	}, err
 }
 
+// mempoolLoaded reports whether a node that has just started has read its mempool
+// back from disk, which it does in the background. btcd keeps none.
+func (c *Client) mempoolLoaded(ctx context.Context) (bool, error) {
+	var r struct {
+		Loaded *bool `json:"loaded"` // btcd has none
+	}
+	err := c.Call(ctx, "getmempoolinfo", &r)
+	return r.Loaded == nil || *r.Loaded, err
+}
+
 // Prioritise makes the node count a transaction's fee as higher by an amount,
 // or lower by a negative one, when it chooses what to mine and what to evict.
 // Calls add up. The transaction need not be in the mempool yet.

@@ -85,47 +85,70 @@ func (m *Miner) Mine(ctx context.Context, n int, options ...MineOption) ([]chain
 
 func (m *Miner) mine(ctx context.Context, n int, s *mineSettings) ([]chainhash.Hash, error) {
 	var hashes []chainhash.Hash
+	var at *site
 	for range n {
-		hash, err := m.mineOne(ctx, s)
-		if err != nil {
+		var err error
+		if at, err = m.mineOne(ctx, s, at); err != nil {
 			return hashes, fmt.Errorf("bitcoind: mine block %d of %d: %w", len(hashes)+1, n, err)
 		}
-		hashes, s = append(hashes, hash), s.next()
+		hashes, s = append(hashes, at.tip.Hash), s.next()
 	}
 	return hashes, nil
 }
 
-// mineOne mines on the tip. The tip or the mempool may change while the block
-// is being built, if someone else mines too; then it starts over.
-func (m *Miner) mineOne(ctx context.Context, s *mineSettings) (chainhash.Hash, error) {
-	const attempts = 5
+// site is where a block is put: the tip as the miner knows it.
+type site struct {
+	tip        Block
+	header     *wire.BlockHeader
+	medianTime time.Time // past; zero where it is not needed
+}
+
+// look asks for the tip.
+func (m *Miner) look(ctx context.Context) (*site, error) {
+	info, err := m.client.ChainInfo(ctx)
+	if err != nil {
+		return nil, err
+	}
+	header, _, err := m.client.Header(ctx, info.Tip.Hash)
+	return &site{tip: info.Tip, header: header, medianTime: info.MedianTime}, err
+}
+
+// known reports whether a block can be put there without asking: the median time
+// decides only when block times have run far ahead.
+func (s *site) known(now time.Time) bool {
+	return s != nil && s.header.Timestamp.Before(now.Add(maxAhead-time.Minute))
+}
+
+// mineOne mines on the tip, which is at the site unless somebody else mined since,
+// and returns the new tip. When the tip or the mempool changes while the block is
+// being built, it starts over.
+func (m *Miner) mineOne(ctx context.Context, s *mineSettings, at *site) (_ *site, err error) {
+	const attempts = 100 // each of which somebody else won
 	for attempt := 1; ; attempt++ {
-		info, err := m.client.ChainInfo(ctx)
-		if err != nil {
-			return chainhash.Hash{}, err
+		if !at.known(m.client.Now()) {
+			if at, err = m.look(ctx); err != nil {
+				return nil, err
+			}
 		}
 		txs, fees, err := s.contents(ctx, m.client)
 		if err != nil {
-			return chainhash.Hash{}, err
+			return nil, err
 		}
-		header, _, err := m.client.Header(ctx, info.Tip.Hash)
-		if err != nil {
-			return chainhash.Hash{}, err
-		}
-		plan := m.plan(info.Tip, header, info.MedianTime)
+		plan := m.plan(at.tip, at.header, at.medianTime)
 		plan.txs, plan.fees = txs, fees
 		plan.script, plan.edit = s.script, s.edit
 		if !s.at.IsZero() {
 			plan.time = s.at.Truncate(time.Second)
 		}
-		hash, err := m.submit(ctx, plan)
+		next, err := m.submit(ctx, plan)
 		if !errors.Is(err, ErrBlockRefused) || attempt == attempts {
-			return hash, err
+			return next, err
 		}
 		tip, lookup := m.client.Tip(ctx)
-		if lookup != nil || tip == info.Tip {
-			return chainhash.Hash{}, err // nothing has changed: the block itself is at fault
+		if lookup != nil || tip == at.tip {
+			return nil, err // nothing has changed: the block itself is at fault
 		}
+		at = nil
 	}
 }
 
@@ -153,24 +176,34 @@ func (m *Miner) extraNonce() []byte {
 }
 
 // submit builds the block, gives it to the node and notes its coins.
-func (m *Miner) submit(ctx context.Context, plan blockPlan) (chainhash.Hash, error) {
+func (m *Miner) submit(ctx context.Context, plan blockPlan) (*site, error) {
 	block, err := plan.build()
 	if err != nil {
-		return chainhash.Hash{}, err
+		return nil, err
 	}
 	reason, err := m.client.submitBlock(ctx, block)
 	if err != nil {
-		return chainhash.Hash{}, err
+		return nil, err
+	}
+	tip := Block{Height: plan.parent.Height + 1, Hash: block.BlockHash()}
+	if reason == "" && m.client.btcd {
+		active, err := m.client.BlockHash(ctx, tip.Height)
+		if err != nil {
+			return nil, err
+		}
+		if active != tip.Hash {
+			reason = "inconclusive" // as bitcoind says
+		}
 	}
 	if reason != "" {
-		return chainhash.Hash{}, fmt.Errorf("%w: on %s: %s", ErrBlockRefused, plan.parent, reason)
+		return nil, fmt.Errorf("%w: on %s: %s", ErrBlockRefused, plan.parent, reason)
 	}
-	m.note(block, plan.parent.Height+1)
-	return block.BlockHash(), nil
+	m.note(block, tip.Height)
+	return &site{tip: tip, header: &block.Header}, nil
 }
 
 // submitBlock gives a block to the node, which answers with its reason when the
-// block did not become the tip.
+// block did not become the tip. btcd answers so only to a bad block.
 func (c *Client) submitBlock(ctx context.Context, block *wire.MsgBlock) (reason string, err error) {
 	raw, err := encodeHex(block.Serialize)
 	if err != nil {

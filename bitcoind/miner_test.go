@@ -7,11 +7,13 @@ import (
 	"time"
 
 	"github.com/btcsuite/btcd/btcutil"
+	"github.com/btcsuite/btcd/chaincfg/chainhash"
 	"github.com/btcsuite/btcd/wire"
+	"golang.org/x/sync/errgroup"
 )
 
 func TestMineTakesTheMempoolInOrder(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		// More payments than the miner has mature coins, so that some spend the
 		// unconfirmed change of others.
@@ -51,7 +53,7 @@ func TestMineTakesTheMempoolInOrder(t *testing.T) {
 }
 
 func TestMinedTimesIncrease(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		hashes, err := node.Mine(t.Context(), 30)
 		must(t, err)
 		previous, _, err := node.Header(t.Context(), node.hashAt(t, 0))
@@ -68,7 +70,7 @@ func TestMinedTimesIncrease(t *testing.T) {
 }
 
 func TestFundManyPaysEachOutput(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		var outputs []*wire.TxOut
 		for i := range 300 {
@@ -123,7 +125,7 @@ func TestFundRefusesBadAmounts(t *testing.T) {
 }
 
 func TestFundAfterTheChainWasLost(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
 		defer cancel()
 		_, err := node.Fund(ctx, someScript(t), 50_000)
@@ -162,4 +164,38 @@ func TestMinerSeedDecidesTheKey(t *testing.T) {
 	if _, err := NewMiner(client, nil); !errors.Is(err, ErrNotRegtest) {
 		t.Errorf("mainnet: %v, want ErrNotRegtest", err)
 	}
+}
+
+// TestMinersCompete has several miners add to one chain at once. None of them loses
+// a block that it was told of, or takes away another's.
+func TestMinersCompete(t *testing.T) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
+		ctx := t.Context()
+		const miners, blocks = 3, 12
+		var all [miners][]chainhash.Hash
+		var group errgroup.Group
+		for i := range all {
+			miner, err := NewMiner(node.Client, nil)
+			must(t, err)
+			group.Go(func() (err error) {
+				all[i], err = miner.Mine(ctx, blocks)
+				return err
+			})
+		}
+		must(t, group.Wait())
+		if height, err := node.Height(ctx); err != nil || height != miners*blocks {
+			t.Errorf("height %d, %v; want %d", height, err, miners*blocks)
+		}
+		for i, hashes := range all {
+			last := int32(0)
+			for _, hash := range hashes {
+				_, height, err := node.Header(ctx, hash)
+				must(t, err)
+				if height <= last || node.hashAt(t, height) != hash {
+					t.Errorf("miner %d: block %s at %d after %d is not in the active chain", i, hash, height, last)
+				}
+				last = height
+			}
+		}
+	})
 }

@@ -11,6 +11,8 @@ import (
 	"golang.org/x/sync/errgroup"
 )
 
+const codeNotConnected = -29 // to the peer that is to be cut off
+
 // Net is several nodes that know each other. It starts in one piece; each node
 // is connected to the four before it. Only local bitcoinds make a net.
 type Net struct {
@@ -123,47 +125,76 @@ func (n *Net) links() [][2]int {
 	return links
 }
 
-// connect makes and cuts links until they are as they should be, and waits for
-// both ends to see it. Call it again after a node was down.
+// connect makes and cuts links until both ends see them as they should be. A link
+// can break off in between, as one of a node that was just restarted, and is then
+// made again.
 func (n *Net) connect(ctx context.Context) error {
-	want := make([]int, len(n.Nodes))
-	for _, link := range n.links() {
-		from, to := n.Nodes[link[0]], fmt.Sprintf("127.0.0.1:%d", n.Nodes[link[1]].home.peerPort)
-		peers, err := from.peers(ctx)
+	for {
+		for _, link := range n.links() {
+			if err := n.mend(ctx, link); err != nil {
+				return fmt.Errorf("bitcoind: link of node %d to node %d: %w", link[0], link[1], err)
+			}
+		}
+		strays, err := n.strays(ctx)
 		if err != nil {
 			return err
 		}
-		_, linked := peers[to]
-		switch cut := n.cut[link]; {
-		case cut && linked:
-			err = from.Call(ctx, "disconnectnode", nil, to)
-		case !cut && !linked:
-			err = from.Call(ctx, "addnode", nil, to, "onetry")
+		if len(strays) == 0 {
+			return nil
 		}
-		if err != nil {
-			return fmt.Errorf("bitcoind: link of node %d to node %d: %w", link[0], link[1], err)
+		if err := pause(ctx, n.Nodes[0].config.Poll); err != nil {
+			return &WaitError{For: "the links of the net", Last: strings.Join(strays, ", "), Err: err}
 		}
+	}
+}
+
+// mend makes or cuts one link, if it is not as it should be.
+func (n *Net) mend(ctx context.Context, link [2]int) error {
+	from, to := n.Nodes[link[0]], fmt.Sprintf("127.0.0.1:%d", n.Nodes[link[1]].home.peerPort)
+	peers, err := from.peers(ctx)
+	if err != nil {
+		return err
+	}
+	_, linked := peers[to]
+	switch cut := n.cut[link]; {
+	case cut && linked:
+		err = from.Call(ctx, "disconnectnode", nil, to)
+		if errors.Is(err, &RPCError{Code: codeNotConnected}) { // by now
+			return nil
+		}
+		return err
+	case !cut && !linked:
+		return from.Call(ctx, "addnode", nil, to, "onetry")
+	}
+	return nil
+}
+
+// strays says of each node that has not the peers it should have what it has.
+func (n *Net) strays(ctx context.Context) ([]string, error) {
+	want := make([]int, len(n.Nodes))
+	for _, link := range n.links() {
 		if !n.cut[link] {
 			want[link[0]]++
 			want[link[1]]++
 		}
 	}
+	var strays []string
 	for i, node := range n.Nodes {
-		err := node.wait(ctx, fmt.Sprintf("%d peers of node %d", want[i], i), func() (bool, string, error) {
-			peers, err := node.peers(ctx)
-			ready := 0
-			for _, shaken := range peers {
-				if shaken {
-					ready++
-				}
-			}
-			return err == nil && ready == want[i] && len(peers) == want[i], fmt.Sprintf("%d peers, %d of them ready", len(peers), ready), err
-		})
+		peers, err := node.peers(ctx)
 		if err != nil {
-			return err
+			return nil, fmt.Errorf("bitcoind: peers of node %d: %w", i, err)
+		}
+		ready := 0
+		for _, shaken := range peers {
+			if shaken {
+				ready++
+			}
+		}
+		if ready != want[i] || len(peers) != want[i] {
+			strays = append(strays, fmt.Sprintf("node %d has %d peers, %d of them ready, and wants %d", i, len(peers), ready, want[i]))
 		}
 	}
-	return nil
+	return strays, nil
 }
 
 // Reconnect restores the links that a node lost when it was stopped, killed or

@@ -56,6 +56,14 @@ func TestNetPartitionsAndHeals(t *testing.T) {
 	must(t, net.Reconnect(ctx))
 	must(t, net.WaitSync(ctx))
 
+	// A link that breaks off is made again as soon as it can be.
+	must(t, b.Call(ctx, "setnetworkactive", nil, false))
+	go func() {
+		pause(ctx, 100*time.Millisecond)
+		b.Call(ctx, "setnetworkactive", nil, true)
+	}()
+	must(t, net.Reconnect(ctx))
+
 	for _, groups := range [][][]int{{{3}}, {{0}, {0}}, {{-1}}} {
 		if err := net.Partition(ctx, groups...); err == nil {
 			t.Errorf("groups %v: no error", groups)

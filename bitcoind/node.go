@@ -7,6 +7,7 @@ import (
 	"fmt"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"sync"
 	"syscall"
@@ -73,12 +74,23 @@ func (n *Node) cleanup(t testing.TB) {
 	})
 }
 
+// starting holds a place for each node of this process that is being started. With
+// hundreds at once all would be slower than startTimeout, and none be ready sooner.
+var starting = make(chan struct{}, max(8, 4*runtime.NumCPU()))
+
 // Open starts a node and returns when it answers. The context bounds the start
-// only. When no node starts, the error is a *NoNodeError.
+// only; without an end of its own a start has a minute, from its turn on when many
+// are started at once. When no node starts, the error is a *NoNodeError.
 func Open(ctx context.Context, options ...Option) (*Node, error) {
 	s := &settings{poll: 20 * time.Millisecond, logf: func(string, ...any) {}}
 	for _, option := range options {
 		option(s)
+	}
+	select {
+	case starting <- struct{}{}:
+		defer func() { <-starting }()
+	case <-ctx.Done():
+		return nil, &NoNodeError{Rungs: []RungError{{Rung: "turn", Err: fmt.Errorf("many nodes start before this one: %w", ctx.Err())}}}
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
@@ -208,6 +220,9 @@ func (n *Node) boot(ctx context.Context, s *settings, r recipe, chain *premined)
 	if err := n.awaitReady(ctx, n.connect); err != nil {
 		return err
 	}
+	if err := n.awaitReady(ctx, n.readBack); err != nil {
+		return err
+	}
 	if n.versionNumber < minVersion && !n.btcd {
 		return fmt.Errorf("%s: older than version 28: %w", n.Version(), ErrUnsupported)
 	}
@@ -248,10 +263,20 @@ func (n *Node) abandon() error {
 	return errors.Join(append(errs, n.home.close())...)
 }
 
-// awaitReady asks until the node answers, and watches for its early end.
+// awaitReady asks until the node answers, and watches for its early end. What is
+// asked ends with it too: a stranger may have the port, and never answer.
 func (n *Node) awaitReady(ctx context.Context, ask func(context.Context) error) error {
+	running, stop := context.WithCancel(ctx)
+	defer stop()
+	go func() {
+		select {
+		case <-n.program.ended():
+			stop()
+		case <-running.Done():
+		}
+	}()
 	for {
-		err := ask(ctx)
+		err := ask(running)
 		if err == nil {
 			return nil
 		}
@@ -268,6 +293,22 @@ func (n *Node) awaitReady(ctx context.Context, ask func(context.Context) error) 
 			return fmt.Errorf("%w before the node answered (%v); its log ends:\n%s", ctx.Err(), err, n.LogTail(20))
 		}
 	}
+}
+
+// errReading: a node answers and still reads what it had written before.
+var errReading = errors.New("node is still reading its mempool")
+
+// readBack fails until the node answers and knows all that it knew before it was
+// started.
+func (n *Node) readBack(ctx context.Context) error {
+	if err := n.indexed(ctx); err != nil {
+		return err
+	}
+	loaded, err := n.mempoolLoaded(ctx)
+	if err == nil && !loaded {
+		err = errReading
+	}
+	return err
 }
 
 // Info says what the node is and how it was found.
@@ -340,7 +381,8 @@ func (n *Node) stop(ctx context.Context) error {
 }
 
 // Restart stops the node if it runs and starts it again, with the same data and
-// the same port. It returns when the node answers. btcd is an exception: on
+// the same port. It returns when the node answers and has read its mempool and its
+// index back, so that nothing it knew seems to be gone. btcd is an exception: on
 // regtest it removes its database whenever it starts, and comes back with the
 // genesis block only.
 func (n *Node) Restart(ctx context.Context) error {
@@ -356,16 +398,13 @@ func (n *Node) Restart(ctx context.Context) error {
 	if at := n.frozen.Load(); at != 0 { // bitcoind does not start on blocks of the future
 		args = append(args, fmt.Sprintf("-mocktime=%d", at))
 	}
+	n.http.CloseIdleConnections() // to the program that has ended
 	if err := n.program.start(args...); err != nil {
 		return fmt.Errorf("bitcoind: restart node: %w", err)
 	}
 	ctx, cancel := context.WithTimeout(ctx, startTimeout)
 	defer cancel()
-	answers := func(ctx context.Context) error {
-		_, err := n.Tip(ctx)
-		return err
-	}
-	if err := n.awaitReady(ctx, answers); err != nil {
+	if err := n.awaitReady(ctx, n.readBack); err != nil {
 		return fmt.Errorf("bitcoind: restart node: %w", err)
 	}
 	n.Miner.restarted()

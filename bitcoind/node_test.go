@@ -4,7 +4,9 @@ import (
 	"bufio"
 	"context"
 	"errors"
+	"flag"
 	"fmt"
+	"net"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -14,6 +16,7 @@ import (
 	"testing"
 	"time"
 
+	"github.com/btcsuite/btcd/chaincfg/chainhash"
 	"github.com/ory/dockertest/v3"
 	"github.com/ory/dockertest/v3/docker"
 )
@@ -94,10 +97,14 @@ func TestDialFromElsewhere(t *testing.T) {
 	})
 }
 
+// manyNodes is how many nodes TestNodesInParallel holds at once; "make repeat-nodes"
+// raises it to hundreds.
+var manyNodes = flag.Int("nodes", 8, "nodes of TestNodesInParallel")
+
 func TestNodesInParallel(t *testing.T) {
 	t.Parallel()
-	const count = 8
-	var nodes [count]*Node
+	nodes := make([]*Node, *manyNodes)
+	tips := make([]chainhash.Hash, len(nodes))
 	var wait sync.WaitGroup
 	for i := range nodes {
 		wait.Go(func() {
@@ -107,9 +114,12 @@ func TestNodesInParallel(t *testing.T) {
 				return
 			}
 			nodes[i] = node
-			if _, err := node.Mine(t.Context(), i); err != nil {
+			hashes, err := node.Mine(t.Context(), 2)
+			if err != nil {
 				t.Errorf("node %d: %v", i, err)
+				return
 			}
+			tips[i] = hashes[1]
 		})
 	}
 	wait.Wait()
@@ -117,16 +127,36 @@ func TestNodesInParallel(t *testing.T) {
 		if node == nil {
 			continue
 		}
-		if tip, err := node.Tip(t.Context()); err != nil || tip.Height != int32(i) {
-			t.Errorf("node %d: tip %v, %v; another's chain?", i, tip, err)
+		if tip, err := node.Tip(t.Context()); err != nil || tip != (Block{Height: 2, Hash: tips[i]}) {
+			t.Errorf("node %d: tip %v, %v; want its own, %s", i, tip, err, tips[i])
 		}
 		wait.Go(func() {
 			if err := node.Close(); err != nil {
 				t.Error(err)
 			}
+			if exists(node.home.dir) {
+				t.Errorf("node %d left its directory", i)
+			}
 		})
 	}
 	wait.Wait()
+}
+
+func TestNodesStartInTurn(t *testing.T) {
+	for range cap(starting) {
+		starting <- struct{}{}
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Millisecond)
+	defer cancel()
+	_, err := Open(ctx, local()...)
+	for range cap(starting) {
+		<-starting
+	}
+	var none *NoNodeError
+	if !errors.As(err, &none) || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("when all places are taken: %v, want a NoNodeError of the deadline", err)
+	}
+	must(t, Start(t, local()...).Close())
 }
 
 func TestEarlyEndIsReportedWithTheLog(t *testing.T) {
@@ -141,10 +171,13 @@ func TestEarlyEndIsReportedWithTheLog(t *testing.T) {
 func TestHungNodeIsGivenUpWithTheContext(t *testing.T) {
 	t.Parallel()
 	hung := filepath.Join(t.TempDir(), "hung")
-	must(t, os.WriteFile(hung, []byte("#!/bin/sh\necho here I am\nsleep 1000\n"), 0o700))
+	syscall.ForkLock.RLock() // no child that is just being made may hold the script open for writing
+	err := os.WriteFile(hung, []byte("#!/bin/sh\necho here I am\nsleep 1000\n"), 0o700)
+	syscall.ForkLock.RUnlock()
+	must(t, err)
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second/2)
 	defer cancel()
-	_, err := Open(ctx, WithBinary(hung))
+	_, err = Open(ctx, WithBinary(hung))
 	if !errors.Is(err, context.DeadlineExceeded) || !strings.Contains(err.Error(), "here I am") {
 		t.Errorf("error %v, want the deadline and the log", err)
 	}
@@ -286,4 +319,85 @@ func containerExists(t *testing.T, id string) bool {
 	_, err = pool.Client.InspectContainer(id)
 	var gone *docker.NoSuchContainer
 	return !errors.As(err, &gone)
+}
+
+// TestAStrangerIsQuicker takes the first two ports between their choice and the
+// node's start.
+func TestAStrangerIsQuicker(t *testing.T) {
+	t.Parallel()
+	s := &settings{poll: time.Millisecond, logf: t.Logf}
+	for _, option := range local() {
+		option(s)
+	}
+	if s.binary == "" {
+		t.Skip("no local bitcoind")
+	}
+	r, err := explicitBinary(s.binary)(t.Context(), s)
+	must(t, err)
+	prepare, taken := r.prepare, 0
+	r.prepare = func(h home) (program, error) {
+		if taken++; taken <= 2 {
+			listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", h.port))
+			must(t, err)
+			t.Cleanup(func() { listener.Close() })
+		}
+		return prepare(h)
+	}
+	node, err := open(t.Context(), s, r)
+	must(t, err)
+	node.cleanup(t)
+	if taken != 3 {
+		t.Errorf("%d starts, want 3", taken)
+	}
+	_, err = node.Mine(t.Context(), 1)
+	must(t, err)
+}
+
+// TestRestartForgetsNothing looks at once for what a node reads back in the
+// background: a mempool, and an index that it has to make anew.
+func TestRestartForgetsNothing(t *testing.T) {
+	t.Parallel()
+	node := Start(t, append(local(), WithBlocks(120))...)
+	node.Require(t, CanKeepChain)
+	ctx := t.Context()
+	coin, err := node.Fund(ctx, someScript(t), 50_000)
+	must(t, err)
+	_, err = node.Mine(ctx, 300)
+	must(t, err)
+	w := newWallet(t, node, 200, 100_000)
+	for range 200 {
+		_, err := w.Send(ctx, Payment{})
+		must(t, err)
+	}
+	must(t, node.Stop(ctx))
+	must(t, os.RemoveAll(filepath.Join(node.home.dir, "regtest", "indexes")))
+	must(t, node.Restart(ctx))
+	if txids, err := node.Mempool(ctx); err != nil || len(txids) != 200 {
+		t.Errorf("%d transactions in the mempool, %v; want 200", len(txids), err)
+	}
+	if _, confirmations, _, err := node.Tx(ctx, coin.Hash); err != nil || confirmations != 301 {
+		t.Errorf("%d confirmations, %v; want 301", confirmations, err)
+	}
+}
+
+// TestContainersThatNeverStartedAreSwept makes one as a caller leaves it that is
+// killed before it starts it.
+func TestContainersThatNeverStartedAreSwept(t *testing.T) {
+	t.Parallel()
+	needDocker(t, "docker")
+	pool, err := dockertest.NewPool("")
+	must(t, err)
+	label := fmt.Sprintf("%s.test.%d", ours, os.Getpid())
+	created, err := pool.Client.CreateContainer(docker.CreateContainerOptions{
+		Config: &docker.Config{Image: defaultImage, Entrypoint: []string{"/bin/sh"}, Labels: map[string]string{label: ""}},
+	})
+	must(t, err)
+	must(t, sweep(t.Context(), pool, label, time.Hour))
+	if !containerExists(t, created.ID) {
+		t.Error("a young one is gone: its caller may be about to start it")
+	}
+	must(t, sweep(t.Context(), pool, label, 0))
+	if containerExists(t, created.ID) {
+		t.Error("an old one is left")
+	}
 }

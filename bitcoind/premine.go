@@ -12,6 +12,7 @@ import (
 	"io/fs"
 	"os"
 	"path/filepath"
+	"strings"
 	"syscall"
 	"time"
 
@@ -20,13 +21,14 @@ import (
 )
 
 // premineFormat changes when what is kept does.
-const premineFormat = 1
+const premineFormat = 2
 
 // premined is a chain that was mined once, for each program and its settings,
 // and is copied by every node that begins with it. It lies in the user's cache
 // directory; a file lock keeps two processes from making it at the same time.
 type premined struct {
 	dir  string // holds "regtest", a data directory after a clean stop
+	Sum  string // of that directory, by sumOf
 	Seed []byte
 	// Coins are of the miner with that seed.
 	Coins []preminedCoin
@@ -99,13 +101,40 @@ func lockFile(ctx context.Context, file *os.File) error {
 	}
 }
 
+// errDamaged: what is kept is not what was written, as after a power cut.
+var errDamaged = errors.New("the chain that is kept is damaged")
+
+// loadPremined returns what is kept, if it is whole. What is not is made anew by
+// whoever finds it so.
 func loadPremined(dir string) (*premined, error) {
 	text, err := os.ReadFile(filepath.Join(dir, "premined.json"))
 	if err != nil {
 		return nil, err
 	}
 	p := &premined{dir: dir}
-	return p, json.Unmarshal(text, p)
+	if err := json.Unmarshal(text, p); err != nil {
+		return nil, err
+	}
+	sum, err := sumOf(filepath.Join(dir, "regtest"))
+	if err == nil && sum != p.Sum {
+		err = errDamaged
+	}
+	return p, err
+}
+
+// sumOf is a hash over the names and contents of a directory's files.
+func sumOf(dir string) (string, error) {
+	sum := sha256.New()
+	err := filepath.WalkDir(dir, func(path string, entry fs.DirEntry, err error) error {
+		if err != nil || entry.IsDir() {
+			return err
+		}
+		content, err := os.ReadFile(path)
+		fmt.Fprintf(sum, "%s %d\n", path[len(dir):], len(content))
+		sum.Write(content)
+		return err
+	})
+	return hex.EncodeToString(sum.Sum(nil)), err
 }
 
 // makePremined mines on a node of its own and keeps what it wrote.
@@ -131,8 +160,8 @@ func makePremined(ctx context.Context, s *settings, r recipe, n int, dir string)
 	if err := node.Stop(ctx); err != nil {
 		return nil, err
 	}
-	fresh, err := os.MkdirTemp(filepath.Dir(dir), "new-")
-	if err != nil {
+	fresh := dir + ".new" // this one's alone under the lock; one that was killed may have left it
+	if err := os.RemoveAll(fresh); err != nil {
 		return nil, err
 	}
 	defer os.RemoveAll(fresh)
@@ -140,6 +169,9 @@ func makePremined(ctx context.Context, s *settings, r recipe, n int, dir string)
 		if err := copyTree(filepath.Join(node.home.dir, "regtest", part), filepath.Join(fresh, "regtest", part)); err != nil {
 			return nil, err
 		}
+	}
+	if p.Sum, err = sumOf(filepath.Join(fresh, "regtest")); err != nil {
+		return nil, err
 	}
 	text, err := json.Marshal(p)
 	if err != nil {
@@ -170,7 +202,10 @@ func (m *Miner) adopt(p *premined) error {
 
 // copyTree copies files and directories; one that is not there is an empty one.
 func copyTree(from, to string) error {
-	err := filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
+	if _, err := os.Stat(from); errors.Is(err, fs.ErrNotExist) {
+		return os.MkdirAll(to, 0o700)
+	}
+	return filepath.WalkDir(from, func(path string, entry fs.DirEntry, err error) error {
 		if err != nil {
 			return err
 		}
@@ -187,10 +222,6 @@ func copyTree(from, to string) error {
 		}
 		return nil
 	})
-	if errors.Is(err, fs.ErrNotExist) {
-		return os.MkdirAll(to, 0o700)
-	}
-	return err
 }
 
 // copyFile leaves out the zeros that bitcoind allocates ahead at the end of its
@@ -223,7 +254,7 @@ func copyFile(from, to string) (err error) {
 			return err
 		}
 	}
-	if filepath.Ext(from) == ".dat" {
+	if name := filepath.Base(from); strings.HasPrefix(name, "blk") || strings.HasPrefix(name, "rev") {
 		return nil
 	}
 	return target.Truncate(offset)

@@ -3,6 +3,7 @@ package bitcoind
 import (
 	"bytes"
 	"context"
+	"errors"
 	"os"
 	"path/filepath"
 	"sync"
@@ -73,12 +74,17 @@ func TestNodeMinesItsOwnChainWhereNoneCanBeKept(t *testing.T) {
 }
 
 func TestBlocksOfOtherKinds(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
-		more := Start(t, append([]Option{WithBlocks(3)}, kinds[node.Info().Kind]...)...)
-		if height, err := more.Height(t.Context()); err != nil || height != 3 {
-			t.Errorf("height %d, %v; want 3", height, err)
-		}
-	})
+	t.Parallel()
+	for kind, options := range kinds {
+		t.Run(kind, func(t *testing.T) {
+			t.Parallel()
+			needDocker(t, kind)
+			node := Start(t, append([]Option{WithBlocks(3)}, options...)...)
+			if height, err := node.Height(t.Context()); err != nil || height != 3 {
+				t.Errorf("height %d, %v; want 3", height, err)
+			}
+		})
+	}
 }
 
 func TestNetBeginsWithOneChain(t *testing.T) {
@@ -113,10 +119,8 @@ func TestWarmNodesAreTakenOnce(t *testing.T) {
 		must(t, err)
 	}
 	warm.Close()
-	ctx, cancel := context.WithCancel(t.Context())
-	cancel()
-	if _, err := warm.Get(ctx); err == nil {
-		t.Error("after Close: no error")
+	if _, err := warm.Get(t.Context()); !errors.Is(err, os.ErrClosed) {
+		t.Errorf("after Close: %v, want os.ErrClosed", err)
 	}
 	broken := NewWarm(1, WithBinary("/no/such/bitcoind"))
 	defer broken.Close()
@@ -130,7 +134,7 @@ func TestCopyFileLeavesOutZeros(t *testing.T) {
 	dir := t.TempDir()
 	content := make([]byte, 300_000)
 	copy(content[200_000:], "the last of it")
-	for name, want := range map[string]int{"blk.dat": 262_144, "table.ldb": 300_000} {
+	for name, want := range map[string]int{"blk00000.dat": 262_144, "rev00000.dat": 262_144, "xor.dat": 300_000, "table.ldb": 300_000} {
 		from, to := filepath.Join(dir, name), filepath.Join(dir, "copy-"+name)
 		must(t, os.WriteFile(from, content, 0o600))
 		must(t, copyFile(from, to))
@@ -139,5 +143,71 @@ func TestCopyFileLeavesOutZeros(t *testing.T) {
 		if len(got) != want || !bytes.Equal(got, content[:len(got)]) {
 			t.Errorf("%s: %d bytes, want %d and the same", name, len(got), want)
 		}
+	}
+}
+
+// TestChainThatIsKeptIsMadeAnew damages the chain that is kept as crashes, full
+// disks and people do. Whoever comes next makes it anew.
+func TestChainThatIsKeptIsMadeAnew(t *testing.T) {
+	if local() == nil {
+		t.Skip("no local bitcoind")
+	}
+	cache := t.TempDir()
+	t.Setenv("XDG_CACHE_HOME", cache)
+	start := func(what string) {
+		t.Helper()
+		node, err := Open(t.Context(), append(local(), WithBlocks(8))...)
+		if err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if height, err := node.Height(t.Context()); err != nil || height != 8 {
+			t.Errorf("%s: height %d, %v; want 8", what, height, err)
+		}
+		must(t, node.Close())
+		if found, err := filepath.Glob(filepath.Join(cache, "go-bitcoind-regtest", "*.new")); err != nil || len(found) != 0 {
+			t.Errorf("%s: left %v, %v", what, found, err)
+		}
+	}
+	start("at first")
+	dirs, err := filepath.Glob(filepath.Join(cache, "go-bitcoind-regtest", "*", "premined.json"))
+	if err != nil || len(dirs) != 1 {
+		t.Fatalf("kept %v, %v", dirs, err)
+	}
+	dir := filepath.Dir(dirs[0])
+	for what, damage := range map[string]func() error{
+		"a file is cut":       func() error { return os.Truncate(filepath.Join(dir, "regtest", "blocks", "blk00000.dat"), 100) },
+		"a file is gone":      func() error { return os.RemoveAll(filepath.Join(dir, "regtest", "chainstate")) },
+		"a list is cut":       func() error { return os.Truncate(filepath.Join(dir, "premined.json"), 10) },
+		"a list is gone":      func() error { return os.Remove(filepath.Join(dir, "premined.json")) },
+		"a bit is turned":     func() error { return flip(filepath.Join(dir, "regtest", "blocks", "blk00000.dat"), 1000) },
+		"all of it is gone":   func() error { return os.RemoveAll(dir) },
+		"half of it is there": func() error { return os.Rename(dir, dir+".new") },
+		"a lock lies about":   func() error { return os.WriteFile(dir+".lock", []byte("of one that was killed"), 0o600) },
+	} {
+		must(t, damage())
+		start(what)
+		if _, err := loadPremined(dir); err != nil {
+			t.Errorf("%s: afterwards %v", what, err)
+		}
+	}
+}
+
+// flip turns one bit of a file.
+func flip(path string, at int) error {
+	content, err := os.ReadFile(path)
+	if err == nil {
+		content[at] ^= 1
+		err = os.WriteFile(path, content, 0o600)
+	}
+	return err
+}
+
+// TestBlocksInTheClear copies a chain whose blocks lie on disk as they are: the
+// key by which bitcoind otherwise hides them is then all zeros.
+func TestBlocksInTheClear(t *testing.T) {
+	t.Parallel()
+	node := Start(t, append(local(), WithBlocks(3), WithArgs("-blocksxor=0"))...)
+	if height, err := node.Height(t.Context()); err != nil || height != 3 {
+		t.Errorf("height %d, %v; want 3", height, err)
 	}
 }

@@ -139,7 +139,7 @@ func (p *Proxy) serve(w http.ResponseWriter, r *http.Request, target string) {
 	if err != nil {
 		panic(http.ErrAbortHandler)
 	}
-	send := func(body []byte) (proxyReply, error) { return p.forward(r, target+r.URL.Path, body) }
+	send := func(body []byte) (proxyReply, error) { return p.forward(r, target+r.URL.EscapedPath(), body) }
 	var reply proxyReply
 	if trimmed := bytes.TrimSpace(body); len(trimmed) > 0 && trimmed[0] == '[' {
 		reply, err = p.batch(r.Context(), trimmed, send)

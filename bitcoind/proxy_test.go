@@ -12,6 +12,8 @@ import (
 	"slices"
 	"testing"
 	"time"
+
+	"github.com/btcsuite/btcd/wire"
 )
 
 // counterNode answers each call with how many it has executed.
@@ -189,4 +191,41 @@ func TestLostReplyOfARealPayment(t *testing.T) {
 		}
 		must(t, client.Broadcast(ctx, tx)) // is safe to repeat
 	})
+}
+
+// TestRefusedAndNotLookedUp: the node has the payment, refuses it the second time,
+// and then cannot be asked. That is not a refusal.
+func TestRefusedAndNotLookedUp(t *testing.T) {
+	t.Parallel()
+	node := Start(t, append(local(), WithBlocks(101))...)
+	ctx := t.Context()
+	first := fundKey(t, node, 100_000)
+	tx := first.spend(t, first.script, 1000)
+	child := spendable{key: first.key, script: first.script, amount: 99_000, coin: wire.OutPoint{Hash: tx.TxHash()}}.spend(t, someScript(t), 1000)
+	_, err := node.Mine(ctx, 1, MineOnly(first.coin.Hash), MineTxs(tx, child))
+	must(t, err)
+	proxy := node.Proxy(t)
+	client, err := Dial(ctx, proxy.Config())
+	must(t, err)
+	lost := proxy.Inject(Fault{Method: "getrawtransaction", Count: 1, Do: DropReply()})
+	err = client.Broadcast(ctx, tx)
+	var refused *RPCError
+	var transport *TransportError
+	if errors.As(err, &refused) || !errors.As(err, &transport) || lost.Hits() != 1 {
+		t.Errorf("%v, want a TransportError and no refusal", err)
+	}
+	must(t, client.Broadcast(ctx, tx))
+}
+
+// TestProxyPassesPathsAsTheyAre has a wallet whose name has to be escaped.
+func TestProxyPassesPathsAsTheyAre(t *testing.T) {
+	t.Parallel()
+	node := Start(t, local()...)
+	node.Require(t, CanHoldWallets)
+	client, err := Dial(t.Context(), node.Proxy(t).Config())
+	must(t, err)
+	wallet, err := client.Wallet(t.Context(), "100% sure?")
+	must(t, err)
+	_, err = wallet.NewAddress(t.Context(), "")
+	must(t, err)
 }

@@ -4,6 +4,7 @@ import (
 	"context"
 	"errors"
 	"fmt"
+	"os"
 	"runtime"
 	"strings"
 	"testing"
@@ -64,6 +65,17 @@ func TestExpectLog(t *testing.T) {
 	if err := node.ExpectLog(short, `height=1 `, mine); !errors.As(err, &wait) || !strings.Contains(wait.Last, "height=2") {
 		t.Errorf("%v, want a WaitError that shows the log", err)
 	}
+	// Half a line is none.
+	log, err := os.OpenFile(node.Log(), os.O_APPEND|os.O_WRONLY, 0)
+	must(t, err)
+	defer log.Close()
+	half, stop := context.WithTimeout(ctx, 100*time.Millisecond)
+	defer stop()
+	write := func(text string) func() error { return func() error { _, err := log.WriteString(text); return err } }
+	if err := node.ExpectLog(half, `^half a$`, write("half a")); !errors.As(err, &wait) {
+		t.Errorf("half a line: %v, want a WaitError", err)
+	}
+	must(t, node.ExpectLog(ctx, ` line$`, write(" line\n")))
 	if err := node.ExpectLog(ctx, `(`, nil); err == nil {
 		t.Error("bad expression: no error")
 	}

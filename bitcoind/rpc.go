@@ -38,6 +38,10 @@ var ErrResponseTooLarge = errors.New("response too large")
 // refused for its user or password.
 var ErrUnauthorized = errors.New("node refused the user or password")
 
+// errResult: the node answered, and not with what the call is known to return. A
+// second answer would be no better.
+var errResult = errors.New("unexpected result")
+
 // RPCError is a node's answer that a call failed.
 type RPCError struct {
 	Method  string // of the call
@@ -144,7 +148,7 @@ func (c *Client) Call(ctx context.Context, method string, out any, params ...any
 		return &TransportError{Method: method, Status: status, Err: errors.New("no result in the response")}
 	}
 	if err := json.Unmarshal(response.Result, out); err != nil {
-		return &TransportError{Method: method, Status: status, Err: fmt.Errorf("unexpected result %q: %w", excerpt(response.Result), err)}
+		return &TransportError{Method: method, Status: status, Err: fmt.Errorf("%w %q: %w", errResult, excerpt(response.Result), err)}
 	}
 	return nil
 }
@@ -189,7 +193,7 @@ func excerpt(b []byte) []byte {
 func transient(err error) bool {
 	var transport *TransportError
 	if errors.As(err, &transport) {
-		return !errors.Is(err, ErrUnauthorized) && !errors.Is(err, ErrResponseTooLarge)
+		return !errors.Is(err, ErrUnauthorized) && !errors.Is(err, ErrResponseTooLarge) && !errors.Is(err, errResult)
 	}
-	return errors.Is(err, &RPCError{Code: CodeInWarmup})
+	return errors.Is(err, &RPCError{Code: CodeInWarmup}) || errors.Is(err, ErrIndexing)
 }

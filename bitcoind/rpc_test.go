@@ -12,6 +12,8 @@ import (
 	"sync/atomic"
 	"testing"
 	"time"
+
+	"github.com/btcsuite/btcd/chaincfg/chainhash"
 )
 
 // fakeNode answers calls as reply says and counts them.
@@ -173,5 +175,64 @@ func TestWaitEndsAtAnErrorThatDoesNotPass(t *testing.T) {
 	client, _ := fakeNode(t, func(w http.ResponseWriter, _ uint64) { w.WriteHeader(http.StatusUnauthorized) })
 	if err := client.WaitHeight(t.Context(), 1); !errors.Is(err, ErrUnauthorized) {
 		t.Errorf("error %v, want ErrUnauthorized", err)
+	}
+}
+
+// answering is a client of a node that gives each method one answer: a result, or
+// a member "error" of its own.
+func answering(t *testing.T, answers map[string]string) *Client {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var request rpcRequest
+		if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
+			t.Errorf("request: %v", err)
+		}
+		answer, known := answers[request.Method]
+		if !known {
+			answer = `"error":{"code":-32601,"message":"Method not found"}`
+		} else if !strings.HasPrefix(answer, `"error":`) {
+			answer = `"result":` + answer
+		}
+		fmt.Fprintf(w, `{"id":%d,%s}`, request.ID, answer)
+	}))
+	t.Cleanup(server.Close)
+	return newClient(Config{URL: server.URL, Poll: time.Millisecond})
+}
+
+// TestTxWhileTheNodeIndexes: what a node does not find while it makes its txindex
+// is not known to be missing.
+func TestTxWhileTheNodeIndexes(t *testing.T) {
+	const unknown = `"error":{"code":-5,"message":"No such mempool transaction"}`
+	for name, test := range map[string]struct {
+		index string
+		want  error
+	}{
+		"no index":    {`{}`, ErrTxNotFound},
+		"synced":      {`{"txindex":{"synced":true,"best_block_height":7}}`, ErrTxNotFound},
+		"being made":  {`{"txindex":{"synced":false,"best_block_height":3}}`, ErrIndexing},
+		"other index": {`{"basic block filter index":{"synced":false}}`, ErrTxNotFound},
+	} {
+		client := answering(t, map[string]string{"getrawtransaction": unknown, "getindexinfo": test.index})
+		if _, _, _, err := client.Tx(t.Context(), chainhash.Hash{1}); !errors.Is(err, test.want) {
+			t.Errorf("%s: %v, want %v", name, err, test.want)
+		}
+	}
+	if !transient(fmt.Errorf("wrapped: %w", ErrIndexing)) {
+		t.Error("a wait does not pass over ErrIndexing")
+	}
+}
+
+// TestAnAnswerThatMakesNoSenseDoesNotPass: to ask again would be to ask for ever.
+func TestAnAnswerThatMakesNoSenseDoesNotPass(t *testing.T) {
+	client := answering(t, map[string]string{"getbestblockhash": `{"hash":"of another version"}`, "getblockhash": `7`})
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	var last error
+	for _, err := range client.Follow(ctx, Block{Height: 1, Hash: chainhash.Hash{1}}) {
+		last = err
+	}
+	var transport *TransportError
+	if !errors.As(last, &transport) || errors.Is(last, context.DeadlineExceeded) {
+		t.Errorf("%v, want a TransportError at once", last)
 	}
 }

@@ -27,16 +27,21 @@ func (c *Client) Broadcast(ctx context.Context, tx *wire.MsgTx) error {
 	}
 	// Nodes differ in how they refuse what they already have, and bitcoind
 	// calls the inputs of a confirmed, spent transaction missing. So ask.
-	if _, _, _, lookup := c.Tx(ctx, tx.TxHash()); lookup == nil {
+	_, _, _, lookup := c.Tx(ctx, tx.TxHash())
+	switch {
+	case lookup == nil:
 		return nil
+	case errors.Is(lookup, ErrTxNotFound):
+		return err
 	}
-	return err
+	return fmt.Errorf("bitcoind: broadcast: refused (%s), and whether the node has it already cannot be known: %w", refused.Message, lookup)
 }
 
 // Tx returns a transaction of the mempool or the active chain, its
 // confirmations (zero in the mempool) and its block (nil in the mempool), or
 // ErrTxNotFound, also for one whose block was disconnected and which did not
-// return to the mempool. A node without txindex finds only its mempool.
+// return to the mempool. A node without txindex finds only its mempool; one that
+// is making its txindex gives ErrIndexing for what it has not found yet.
 func (c *Client) Tx(ctx context.Context, txid chainhash.Hash) (tx *wire.MsgTx, confirmations int64, block *chainhash.Hash, err error) {
 	var r struct {
 		Hex           string   `json:"hex"`
@@ -46,7 +51,12 @@ func (c *Client) Tx(ctx context.Context, txid chainhash.Hash) (tx *wire.MsgTx, c
 	err = c.Call(ctx, "getrawtransaction", &r, txid.String(), 1)
 	inBlock := r.BlockHash.Hash != chainhash.Hash{}
 	switch {
-	case errors.Is(err, &RPCError{Code: CodeNotFound}), err == nil && inBlock && r.Confirmations <= 0:
+	case errors.Is(err, &RPCError{Code: CodeNotFound}):
+		if err = c.indexed(ctx); err == nil {
+			err = ErrTxNotFound
+		}
+		return nil, 0, nil, fmt.Errorf("bitcoind: transaction %s: %w", txid, err)
+	case err == nil && inBlock && r.Confirmations <= 0:
 		return nil, 0, nil, fmt.Errorf("bitcoind: transaction %s: %w", txid, ErrTxNotFound)
 	case err != nil:
 		return nil, 0, nil, err
@@ -58,6 +68,26 @@ func (c *Client) Tx(ctx context.Context, txid chainhash.Hash) (tx *wire.MsgTx, c
 		block = &r.BlockHash.Hash
 	}
 	return tx, r.Confirmations, block, nil
+}
+
+// indexed returns ErrIndexing while the node makes its txindex, which it does in
+// the background, also after a crash. btcd makes it before it answers.
+func (c *Client) indexed(ctx context.Context) error {
+	if c.btcd {
+		return nil
+	}
+	var r struct {
+		TxIndex *struct {
+			Synced bool `json:"synced"`
+		} `json:"txindex"` // absent when the node keeps none
+	}
+	if err := c.Call(ctx, "getindexinfo", &r); err != nil {
+		return err
+	}
+	if r.TxIndex != nil && !r.TxIndex.Synced {
+		return ErrIndexing
+	}
+	return nil
 }
 
 // InMempool reports whether the transaction waits in the mempool.

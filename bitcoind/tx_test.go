@@ -48,7 +48,7 @@ func (s spendable) spend(t *testing.T, script []byte, fee int64) *wire.MsgTx {
 }
 
 func TestBroadcastThroughATransactionsLife(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		first := fundKey(t, node, 100_000)
 		second := spendable{key: first.key, script: first.script, amount: 99_000}
@@ -106,7 +106,7 @@ func TestBroadcastThroughATransactionsLife(t *testing.T) {
 }
 
 func TestTxOfADisconnectedBlock(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		coin := fundKey(t, node, 100_000)
 		fork, err := node.Tip(ctx)
@@ -129,7 +129,7 @@ func TestTxOfADisconnectedBlock(t *testing.T) {
 }
 
 func TestUnknownThings(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		if _, err := node.BlockHash(ctx, 1000); !errors.Is(err, ErrBlockNotFound) {
 			t.Errorf("height 1000: %v", err)
@@ -161,7 +161,7 @@ func TestUnknownThings(t *testing.T) {
 }
 
 func TestScanDescriptor(t *testing.T) {
-	onEachKind(t, func(t *testing.T, node *Node) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		account, err := hdkeychain.NewMaster(make([]byte, 32), &chaincfg.RegressionNetParams)
 		must(t, err)

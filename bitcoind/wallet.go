@@ -45,6 +45,8 @@ func (c *Client) Wallet(ctx context.Context, name string, options ...WalletOptio
 	for _, option := range options {
 		option(&s)
 	}
+	c.wallets.Lock() // bitcoind fails, and not by one code, when a wallet is made twice at once
+	defer c.wallets.Unlock()
 	err := c.Call(ctx, "loadwallet", nil, name)
 	if errors.Is(err, &RPCError{Code: codeWalletNotFound}) {
 		err = c.Call(ctx, "createwallet", nil, name, s.watchOnly, s.blank)
@@ -59,13 +61,13 @@ func (c *Client) Wallet(ctx context.Context, name string, options ...WalletOptio
 }
 
 // at returns a client of the same node under another RPC path. It shares the
-// connections.
+// connections and the clock.
 func (c *Client) at(path string) *Client {
 	config := c.config
 	config.URL = strings.TrimSuffix(config.URL, "/") + path
 	return &Client{
-		config: config, http: c.http, maxResponse: c.maxResponse,
-		shared: c.shared, btcd: c.btcd, version: c.version, params: c.params,
+		config: config, http: c.http, maxResponse: c.maxResponse, scan: c.scan, wallets: c.wallets, frozen: c.frozen,
+		shared: c.shared, btcd: c.btcd, version: c.version, versionNumber: c.versionNumber, params: c.params,
 	}
 }
 
@@ -114,9 +116,13 @@ func (w *Wallet) Pay(ctx context.Context, address string, amount btcutil.Amount,
 	}
 	output := map[string]string{address: amountText(amount)}
 	var r struct {
-		TxID hashJSON `json:"txid"`
+		TxID     hashJSON `json:"txid"`
+		Complete bool     `json:"complete"`
 	}
 	err := w.Call(ctx, "send", &r, []any{output}, nil, nil, nil, options)
+	if err == nil && !r.Complete {
+		err = fmt.Errorf("bitcoind: wallet %q has not got the keys to pay: %w", w.name, ErrUnsupported)
+	}
 	return r.TxID.Hash, err
 }
 

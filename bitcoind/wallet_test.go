@@ -4,11 +4,13 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/btcsuite/btcd/btcutil"
 	"github.com/btcsuite/btcd/btcutil/hdkeychain"
 	"github.com/btcsuite/btcd/chaincfg"
 	"github.com/btcsuite/btcd/wire"
+	"golang.org/x/sync/errgroup"
 )
 
 func TestNamedWallets(t *testing.T) {
@@ -84,6 +86,10 @@ func TestWalletImportsDescriptors(t *testing.T) {
 	if err != nil || len(descriptors) != 1 || !strings.HasPrefix(descriptors[0], "wpkh("+public.String()) {
 		t.Errorf("descriptors %v, %v", descriptors, err)
 	}
+	address := watcherAddress(t, watcher)
+	if txid, err := watcher.Pay(ctx, address, 10_000, 0); err == nil {
+		t.Errorf("a payment without keys: %v and no error", txid)
+	}
 	var refused *RPCError
 	if err := watcher.Import(ctx, WalletDescriptor{Descriptor: "wpkh(" + master.String() + "/*)"}); !errors.As(err, &refused) {
 		t.Errorf("a private key: %v, want an RPCError", err)
@@ -102,4 +108,32 @@ func TestAmountText(t *testing.T) {
 			t.Errorf("%d: %s, want %s", int64(amount), got, want)
 		}
 	}
+}
+
+// TestOneWalletForAll opens one wallet in several places at once.
+func TestOneWalletForAll(t *testing.T) {
+	t.Parallel()
+	node := Start(t, local()...)
+	node.Require(t, CanHoldWallets, CanFreezeTime)
+	ctx := t.Context()
+	var group errgroup.Group
+	for range 4 {
+		group.Go(func() error { _, err := node.Wallet(ctx, "shared"); return err })
+	}
+	must(t, group.Wait())
+
+	wallet, err := node.Wallet(ctx, "shared")
+	must(t, err)
+	at := time.Now().Add(time.Hour).Truncate(time.Second)
+	must(t, wallet.Freeze(ctx, at))
+	if !node.Now().Equal(at) {
+		t.Errorf("the node's time is %v, want %v, which its wallet set", node.Now(), at)
+	}
+}
+
+func watcherAddress(t *testing.T, w *Wallet) string {
+	t.Helper()
+	address, err := w.NewAddress(t.Context(), "bech32")
+	must(t, err)
+	return address
 }

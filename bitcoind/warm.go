@@ -3,6 +3,7 @@ package bitcoind
 import (
 	"context"
 	"fmt"
+	"os"
 	"sync"
 	"testing"
 )
@@ -12,6 +13,7 @@ import (
 // is closed by Close, or goes with the process.
 type Warm struct {
 	ready  chan warmed
+	ended  <-chan struct{} // closed by Close
 	cancel context.CancelFunc
 	wait   sync.WaitGroup
 }
@@ -24,7 +26,7 @@ type warmed struct {
 // NewWarm starts nodes in the background and holds size of them ready.
 func NewWarm(size int, options ...Option) *Warm {
 	ctx, cancel := context.WithCancel(context.Background())
-	w := &Warm{ready: make(chan warmed), cancel: cancel}
+	w := &Warm{ready: make(chan warmed), ended: ctx.Done(), cancel: cancel}
 	for range max(size, 1) {
 		w.wait.Go(func() { w.keep(ctx, options) })
 	}
@@ -46,11 +48,13 @@ func (w *Warm) keep(ctx context.Context, options []Option) {
 }
 
 // Get returns a node that is the caller's from then on, as from Open. It waits
-// when none is ready yet.
+// when none is ready yet. After Close it fails with os.ErrClosed.
 func (w *Warm) Get(ctx context.Context) (*Node, error) {
 	select {
 	case got := <-w.ready:
 		return got.node, got.err
+	case <-w.ended:
+		return nil, fmt.Errorf("bitcoind: warm nodes: %w", os.ErrClosed)
 	case <-ctx.Done():
 		return nil, fmt.Errorf("bitcoind: wait for a warm node: %w", ctx.Err())
 	}
@@ -68,8 +72,7 @@ func (w *Warm) Start(t testing.TB) *Node {
 	return node
 }
 
-// Close closes the nodes that nobody took. Get fails from then on as its context
-// ends.
+// Close closes the nodes that nobody took.
 func (w *Warm) Close() {
 	w.cancel()
 	w.wait.Wait()

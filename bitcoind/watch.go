@@ -90,14 +90,8 @@ func (w *watcher) step(ctx context.Context) (Change, bool, error) {
 // leave and come back, or when a block came in between.
 func (w *watcher) look(ctx context.Context) error {
 	c := w.follower.client
-	var info struct {
-		Loaded *bool `json:"loaded"` // btcd has none
-	}
-	if err := c.Call(ctx, "getmempoolinfo", &info); err != nil {
+	if loaded, err := c.mempoolLoaded(ctx); err != nil || !loaded {
 		return err
-	}
-	if info.Loaded != nil && !*info.Loaded {
-		return nil
 	}
 	txids, err := c.Mempool(ctx)
 	if err != nil {

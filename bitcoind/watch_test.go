@@ -94,8 +94,7 @@ func TestWatchWhileEverythingMoves(t *testing.T) {
 	}
 }
 
-// watchInto applies changes, and after each, and while nothing happens, checks
-// what was asked last.
+// watchInto applies changes, and from time to time checks what was asked last.
 func watchInto(ctx context.Context, node *Node, seen *model, asked <-chan func(*model) bool, answers chan<- error) {
 	changes, failed := make(chan Change), make(chan error, 1)
 	go func() {
@@ -117,6 +116,7 @@ func watchInto(ctx context.Context, node *Node, seen *model, asked <-chan func(*
 	defer tick.Stop()
 	for {
 		var err error
+		idle := false
 		select {
 		case change := <-changes:
 			err = seen.apply(change)
@@ -124,6 +124,7 @@ func watchInto(ctx context.Context, node *Node, seen *model, asked <-chan func(*
 		case reached = <-asked:
 			open = true
 		case <-tick.C:
+			idle = true
 		case <-ctx.Done():
 			err = ctx.Err()
 		}
@@ -131,7 +132,7 @@ func watchInto(ctx context.Context, node *Node, seen *model, asked <-chan func(*
 			answers <- err
 			return
 		}
-		if open && reached(seen) {
+		if open && idle && reached(seen) {
 			open = false
 			answers <- nil
 		}

@@ -69,6 +69,10 @@ func newRawHome() (*rawHome, error) {
 rpcuser=raw
 rpcpassword=raw
 rpcport=%d
+rpcbind=127.0.0.1
+rpcallowip=127.0.0.1
+rpcthreads=16
+rpcworkqueue=64
 server=1
 txindex=1
 fallbackfee=0.0002
@@ -79,6 +83,7 @@ discover=0
 listenonion=0
 natpmp=0
 corepolicy=1
+keypool=100
 printtoconsole=0
 `, port)
 	if err := os.WriteFile(filepath.Join(scratch.dir, "bitcoin.conf"), []byte(conf), 0o600); err != nil {
