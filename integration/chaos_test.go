@@ -24,7 +24,7 @@ import (
 
 var (
 	chaosSeed    = flag.Uint64("chaos.seed", 0, "seed of the story of chaos; 0 takes a new one")
-	chaosMoments = flag.Int("chaos.moments", 12, "random moments at which the story of chaos strikes, after all boundaries")
+	chaosMoments = flag.Int("chaos.moments", 6, "random moments at which the story of chaos strikes, after all boundaries")
 	chaosLimit   = flag.Duration("chaos.limit", 0, "how long the random moments may take; 0 is no limit")
 	chaosVictims = flag.Int("chaos.victims", 2, "who is struck at each boundary: the bank, and as many less one of the others by turns; 4 strikes all")
 )
@@ -288,6 +288,7 @@ func (s *chaosStory) reorganise(n int, options ...bitcoind.ReorgOption) {
 func (s *chaosStory) strikeMoments(moments int, until time.Time) {
 	s.t.Helper()
 	s.allowSends()
+	var deck []chaosFault
 	for n := range moments {
 		if time.Now().After(until) {
 			s.t.Logf("the time was up after %d moments", n)
@@ -296,9 +297,15 @@ func (s *chaosStory) strikeMoments(moments int, until time.Time) {
 		s.flow()
 		s.drive() // what the desk does now, it is struck in
 		s.rush(time.Duration(s.random.IntN(200)) * time.Millisecond)
-		f := faults[s.random.IntN(len(faults))]
-		s.struck[f.name]++
-		f.strike(s)
+		if len(deck) == 0 { // each once before any again
+			deck = slices.Clone(faults)
+			s.random.Shuffle(len(deck), func(i, j int) { deck[i], deck[j] = deck[j], deck[i] })
+		}
+		if deck[0].name != "" {
+			s.struck[deck[0].name]++
+		}
+		deck[0].strike(s)
+		deck = deck[1:]
 		s.quiet()
 	}
 }

@@ -115,15 +115,7 @@ func (s *crashStory) must(err error) {
 func (s *crashStory) fund() {
 	outs := []*wire.TxOut{s.depositTo(ledger.Treasury, crashTreasury)}
 	for range crashMembers {
-		key, err := btcec.NewPrivateKey()
-		s.must(err)
-		open := &ledger.Order{Bank: s.info.ID, Body: &ledger.Open{Key: ledger.KeyOf(key)}}
-		s.must(open.Sign(key))
-		a, err := s.client.Submit(s.ctx, open)
-		s.must(err)
-		s.members = append(s.members, &payer{key: key, id: a.Account, last: open.Digest(),
-			opened: sentOrder{order: open, account: a.Account, receipt: &a.Receipt}})
-		outs = append(outs, s.depositTo(a.Account, crashDeposit))
+		outs = append(outs, s.depositTo(s.admit().id, crashDeposit))
 	}
 	_, err := s.node.FundMany(s.ctx, outs)
 	s.must(err)
@@ -133,6 +125,20 @@ func (s *crashStory) fund() {
 		a, err := s.client.Account(s.ctx, s.members[crashMembers-1].id)
 		return err == nil && a.Balance == crashDeposit, fmt.Sprintf("balance %v, error %v", a.Balance, err)
 	})
+}
+
+// admit opens an account.
+func (s *crashStory) admit() *payer {
+	s.t.Helper()
+	key, err := btcec.NewPrivateKey()
+	s.must(err)
+	open := &ledger.Order{Bank: s.info.ID, Body: &ledger.Open{Key: ledger.KeyOf(key)}}
+	s.must(open.Sign(key))
+	a, err := s.client.SubmitUntilAnswered(s.ctx, open)
+	s.must(err)
+	m := &payer{key: key, id: a.Account, last: open.Digest(), opened: sentOrder{order: open, account: a.Account, receipt: &a.Receipt}}
+	s.members = append(s.members, m)
+	return m
 }
 
 func (s *crashStory) depositTo(id ledger.AccountID, amount int64) *wire.TxOut {

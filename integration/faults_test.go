@@ -8,7 +8,6 @@ import (
 	"slices"
 	"time"
 
-	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/chaincfg/chainhash"
 	"github.com/btcsuite/btcd/wire"
 
@@ -172,6 +171,7 @@ var faults = []chaosFault{
 			g.start()
 		}
 	}},
+	{"(a victim awaits the next write)", (*chaosStory).lieInWait},
 	{"bank and node killed together", func(s *chaosStory) {
 		s.house.bank.kill()
 		s.strike("node", func(bool) {})
@@ -192,7 +192,7 @@ var faults = []chaosFault{
 		s.must(s.node.Restart(s.ctx))
 		s.resupply()
 	}},
-	{"the settlement is evicted", (*chaosStory).evict},
+	{"", (*chaosStory).evict},
 	{"fees rise a hundredfold", func(s *chaosStory) { s.sayFee(200_000) }},
 	{"fees fall", func(s *chaosStory) { s.sayFee(1_000 + int64(s.random.IntN(3_000))) }},
 	{"blocks in a burst", func(s *chaosStory) { s.mine(2 + s.random.IntN(12)) }},
@@ -206,26 +206,54 @@ var faults = []chaosFault{
 	}},
 }
 
-// evict makes the node throw out the settlement, and clears its mempool by blocks
-// afterwards.
+// lieInWait lets somebody be struck the next time that some transition is taken.
+func (s *chaosStory) lieInWait() {
+	all, victims := transitions(), []string{"bank", "node", "PostgreSQL", "guardian"}
+	at := boundary{all[s.random.IntN(len(all))], s.random.IntN(2) == 0}
+	s.mu.Lock()
+	defer s.mu.Unlock()
+	s.wanted[at] = append(s.wanted[at], victims[s.random.IntN(len(victims))])
+}
+
+// evict makes the node throw out the settlement as soon as it has one, and clears
+// its mempool by blocks afterwards.
 func (s *chaosStory) evict() {
 	s.t.Helper()
-	ctx, cancel := s.brief()
-	defer cancel()
-	list, err := s.client.Settlements(ctx, 1, 1000)
-	if err != nil || len(list) == 0 || s.now() != "broadcast" {
+	txid, in := chainhash.Hash{}, false
+	for range 3 * chaosDepth {
+		if txid, in = s.waiting(); in {
+			break
+		}
+		s.flow()
+		s.drive()
+		s.quiet()
+	}
+	if !in {
 		return
 	}
-	txid, err := chainhash.NewHashFromStr(list[len(list)-1].TxID)
-	s.must(err)
-	if in, err := s.node.InMempool(s.ctx, *txid); err != nil || !in {
-		return
-	}
-	s.struck["the settlement is evicted, indeed"]++
-	s.must(s.node.Evict(s.ctx, *txid))
+	s.must(s.node.Evict(s.ctx, txid))
+	s.struck["the settlement is evicted from the mempool"]++
 	s.mine(1, bitcoind.MineEmpty())
 	s.rush(100 * time.Millisecond)
 	s.mine(6)
+}
+
+// waiting is the settlement that waits in the node's mempool, if there is one: the
+// transaction with an anchor.
+func (s *chaosStory) waiting() (chainhash.Hash, bool) {
+	s.t.Helper()
+	txids, err := s.node.Mempool(s.ctx)
+	s.must(err)
+	for _, txid := range txids {
+		tx, _, block, err := s.node.Tx(s.ctx, txid)
+		if err != nil || block != nil {
+			continue // gone or mined since
+		}
+		if _, ok := anchorOf(tx); ok {
+			return txid, true
+		}
+	}
+	return chainhash.Hash{}, false
 }
 
 // flow keeps members sending, and coins coming in. Orders are signed when all before
@@ -323,18 +351,4 @@ func (s *chaosStory) tryRefused() {
 			return true, ""
 		})
 	}
-}
-
-// admit opens one more account, which the traffic leaves alone.
-func (s *chaosStory) admit() *payer {
-	s.t.Helper()
-	key, err := btcec.NewPrivateKey()
-	s.must(err)
-	open := &ledger.Order{Bank: s.info.ID, Body: &ledger.Open{Key: ledger.KeyOf(key)}}
-	s.must(open.Sign(key))
-	a, err := s.client.SubmitUntilAnswered(s.ctx, open)
-	s.must(err)
-	m := &payer{key: key, id: a.Account, last: open.Digest(), opened: sentOrder{order: open, account: a.Account, receipt: &a.Receipt}}
-	s.members = append(s.members, m)
-	return m
 }

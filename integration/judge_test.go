@@ -381,8 +381,8 @@ func (j *judge) compareFees() *verdict {
 	orders := j.withdrawals()
 	accepted := make(map[ledger.OrderRef]place)
 	for _, h := range j.orders {
-		if h.receipt != nil {
-			accepted[ledger.OrderRef{Payer: h.account, Sequence: h.order.Sequence}] = j.places[h.order.Digest()][0]
+		if at := j.places[h.order.Digest()]; h.receipt != nil && len(at) > 0 {
+			accepted[ledger.OrderRef{Payer: h.account, Sequence: h.order.Sequence}] = at[0]
 		}
 	}
 	for number, on := range j.spends {
