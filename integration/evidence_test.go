@@ -51,7 +51,7 @@ func (e *evidence) readDatabase(ctx context.Context, database string) error {
 		return fmt.Errorf("entries: %w", err)
 	}
 	var id, balance int64
-	rows, _ = conn.Query(ctx, `select id, balance from account`)
+	rows, _ = conn.Query(ctx, `select id, balance from balance`)
 	if _, err = pgx.ForEachRow(rows, []any{&id, &balance}, func() error {
 		e.balances[ledger.AccountID(id)] = ledger.Amount(balance)
 		return nil
