@@ -17,12 +17,16 @@ var settlementSections = []struct {
 	measure func(context.Context, *settlementBench) error
 }{
 	{"catchup", measureCatchUp},
+	{"speed", measureSpeed},
 }
 
 // settlementBench is a run and its result, which --json prints.
 type settlementBench struct {
 	Machine benchMachine   `json:"machine"`
 	CatchUp catchUpFigures `json:"catch_up"`
+	Speed   speedFigures   `json:"speed"`
+
+	options settlementBenchOptions
 
 	targets []benchTarget
 	say     func(format string, args ...any)
@@ -31,7 +35,8 @@ type settlementBench struct {
 func (b *settlementBench) target(t benchTarget) { b.targets = append(b.targets, t) }
 
 type settlementBenchOptions struct {
-	Only []string // sections; none means all
+	Only     []string // sections; none means all
+	Accounts int
 }
 
 func newBenchSettlementCommand() *cobra.Command {
@@ -54,12 +59,13 @@ func newBenchSettlementCommand() *cobra.Command {
 	}
 	f := cmd.Flags()
 	f.BoolVar(&asJSON, "json", false, "print one JSON object of figures and, as the last line, one of targets")
+	f.IntVar(&o.Accounts, "accounts", 1_000_000, "accounts of the large bank")
 	f.StringSliceVar(&o.Only, "only", nil, "measure these sections alone: catchup, speed, size")
 	return cmd
 }
 
 func runSettlementBench(ctx context.Context, o settlementBenchOptions, progress io.Writer) (*settlementBench, error) {
-	b := &settlementBench{Machine: thisMachine(), say: func(format string, args ...any) { fmt.Fprintf(progress, format+"\n", args...) }}
+	b := &settlementBench{Machine: thisMachine(), options: o, say: func(format string, args ...any) { fmt.Fprintf(progress, format+"\n", args...) }}
 	for _, section := range settlementSections {
 		if len(o.Only) > 0 && !slices.Contains(o.Only, section.name) {
 			continue
