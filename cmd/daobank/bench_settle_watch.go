@@ -22,6 +22,9 @@ type settleSteps struct {
 	Store   float64 `json:"store_seconds"` // verified and on disk
 	Send    float64 `json:"send_seconds"`  // the node has it
 	Total   float64 `json:"total_seconds"`
+	// Processor is the time of processors that this process and those that it started
+	// used meanwhile: what the settlement costs, whatever else the machine does.
+	Processor float64 `json:"processor_seconds,omitempty"`
 }
 
 // settleWatch stands between a desk and its node and guardians, and takes the time.

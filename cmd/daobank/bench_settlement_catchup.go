@@ -9,8 +9,6 @@ import (
 
 	"github.com/btcsuite/btcd/txscript"
 
-	"github.com/btcsuite/btcd/btcutil"
-
 	"github.com/daobank/daobank/bitcoind"
 	"github.com/daobank/daobank/clearing"
 	"github.com/daobank/daobank/ledger"
@@ -73,7 +71,7 @@ func generate(ctx context.Context, node *bitcoind.Node, blocks int) error {
 	}
 	const together = 500
 	for done := 0; done < blocks; done += together {
-		if err := node.Call(ctx, "generatetoaddress", nil, min(together, blocks-done), addresses[0].(btcutil.Address).String()); err != nil {
+		if err := node.Call(ctx, "generatetoaddress", nil, min(together, blocks-done), addresses[0].String()); err != nil {
 			return err
 		}
 	}
@@ -101,8 +99,7 @@ func openCatchUpDesk(ctx context.Context, pg *cluster.Cluster, node *bitcoind.No
 	if err != nil {
 		return nil, nil, err
 	}
-	vault, err := taproot.NewVault(taproot.Policy{Threshold: 2, Guardians: 3, GroupKey: group.Key(), Network: "regtest",
-		Recovery: taproot.Recovery{Threshold: 1, Keys: []taproot.XOnlyKey{taproot.XOnlyKey(charter.Operator)}, Delay: recoveryDelay}})
+	vault, err := taproot.NewVault(benchVaultPolicy(group.Key()))
 	if err != nil {
 		return nil, nil, err
 	}
