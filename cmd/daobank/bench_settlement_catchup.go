@@ -99,7 +99,12 @@ func openCatchUpDesk(ctx context.Context, pg *cluster.Cluster, node *bitcoind.No
 	if err != nil {
 		return nil, nil, err
 	}
-	vault, err := taproot.NewVault(benchVaultPolicy(group.Key()))
+	policy, err := benchPolicy(taproot.FROST, 2, 3)
+	if err != nil {
+		return nil, nil, err
+	}
+	policy.GroupKey = group.Key()
+	vault, err := taproot.NewVault(policy)
 	if err != nil {
 		return nil, nil, err
 	}

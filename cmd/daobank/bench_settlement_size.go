@@ -111,13 +111,6 @@ func settleBatch(n int) (f sizeFigures, err error) {
 	return f, nil
 }
 
-// benchVaultPolicy is of a vault that ends with the measurement.
-func benchVaultPolicy(key frost.PublicKey) taproot.Policy {
-	recovery := taproot.XOnlyKey(ledger.KeyOf(benchKey(operatorKey)))
-	return taproot.Policy{Threshold: 2, Guardians: 3, GroupKey: key, Network: "regtest",
-		Recovery: taproot.Recovery{Threshold: 1, Keys: []taproot.XOnlyKey{recovery}, Delay: recoveryDelay}}
-}
-
 // newSizeBank has one coin, and n withdrawals that wait.
 func newSizeBank(key frost.PublicKey, n int) (*ledger.State, *netting.Vaults, error) {
 	charter := ledger.Charter{Name: "bench", Chain: ledger.Hash{1}, Operator: ledger.KeyOf(benchKey(operatorKey)), Depth: 1, WithdrawalMin: withdrawalMin}
@@ -125,7 +118,12 @@ func newSizeBank(key frost.PublicKey, n int) (*ledger.State, *netting.Vaults, er
 	if err != nil {
 		return nil, nil, err
 	}
-	vault, err := taproot.NewVault(benchVaultPolicy(key))
+	policy, err := benchPolicy(taproot.FROST, 2, 3)
+	if err != nil {
+		return nil, nil, err
+	}
+	policy.GroupKey = key
+	vault, err := taproot.NewVault(policy)
 	if err != nil {
 		return nil, nil, err
 	}
