@@ -9,9 +9,12 @@ GO ?= go
 FUZZTIME ?= 30s
 # What is added to "daobank demo", for instance DEMOFLAGS=--json.
 DEMOFLAGS ?=
-# How many faults "make chaos" makes, and what is added to it, for instance CHAOSFLAGS=-kills.seed=7.
+# "make chaos": the seed (0 takes a new one), how many random moments strike the whole bank and for how many minutes
+# at most, and how often clearing alone is killed.
+SEED ?= 0
+MOMENTS ?= 500
+MINUTES ?= 60
 CHAOS ?= 100
-CHAOSFLAGS ?=
 # How often "make repeat-nodes" runs the tests of package bitcoind, and how many nodes it holds at once.
 REPEATS ?= 200
 NODES ?= 300
@@ -98,9 +101,17 @@ fuzz: ## Run each fuzz target for FUZZTIME (30s)
 	@scripts/fuzz "$(FUZZTIME)"
 
 .PHONY: chaos
-chaos: setup ## Kill the bank and PostgreSQL CHAOS times (100) under load, and check as many histories
-	$(GO) test -count=1 -timeout 3h -v ./clearing -run '^TestLinearizable$$' -args -linear.rounds=$(CHAOS)
-	$(GO) test -count=1 -timeout 3h -v ./integration -run '^TestKills$$' -args -kills.count=$(CHAOS) $(CHAOSFLAGS)
+chaos: chaos-clearing chaos-settlement ## Strike everything, everywhere, under load (SEED, MINUTES, MOMENTS, CHAOS), and let the judge look
+
+.PHONY: chaos-clearing
+chaos-clearing: setup ## Kill the bank and PostgreSQL CHAOS times (100) under payments, and check as many histories
+	$(GO) test -count=1 -timeout 3h -v ./clearing -run '^TestLinearizable$$' -args -linear.rounds=$(CHAOS) -linear.seed=$(SEED)
+	$(GO) test -count=1 -timeout 3h -v ./integration -run '^TestKills$$' -args -kills.count=$(CHAOS) -kills.seed=$(SEED)
+
+.PHONY: chaos-settlement
+chaos-settlement: setup ## Strike bank, node, database and guardians at every boundary of a settlement and MOMENTS (500) times more
+	$(GO) test -count=1 -timeout 5h -v ./integration -run '^TestChaos$$' -args -chaos.seed=$(SEED) -chaos.victims=4 \
+		-chaos.moments=$(MOMENTS) -chaos.limit=$(MINUTES)m
 
 .PHONY: repeat-nodes
 repeat-nodes: setup ## Run the tests of package bitcoind REPEATS times (200), and once with NODES nodes (300) at once

@@ -37,6 +37,7 @@ type bank struct {
 	group     *frost.Group
 	shares    []*frost.Share
 	guardians []guardian.Peer
+	sent      []sentOrder // by its members
 
 	engine *clearing.Engine
 	desk   *settlement.Desk
@@ -47,6 +48,12 @@ const depth = 2
 
 // newBank founds a bank of 3-of-5 guardians on the node and opens it.
 func newBank(t *testing.T, node *bitcoind.Node) *bank {
+	t.Helper()
+	return newBankOn(t, node, cluster.Test(t))
+}
+
+// newBankOn is newBank on a database.
+func newBankOn(t *testing.T, node *bitcoind.Node, database string) *bank {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
@@ -67,7 +74,7 @@ func newBank(t *testing.T, node *bitcoind.Node) *bank {
 		Recovery: taproot.Recovery{Threshold: 1, Keys: []taproot.XOnlyKey{taproot.XOnlyKey(ledger.KeyOf(recovery))}, Delay: 1000}}
 	b.vault, err = taproot.NewVault(b.policy)
 	b.must(err)
-	b.store, err = postgres.Open(ctx, cluster.Test(t))
+	b.store, err = postgres.Open(ctx, database)
 	b.must(err)
 	t.Cleanup(b.store.Close)
 	b.must(b.store.Create(ctx, b.charter))
@@ -180,6 +187,7 @@ func (b *bank) newMember() *member {
 	a, err := b.engine.Submit(b.ctx, o)
 	b.must(err)
 	m.id, m.last = a.Account, o.Digest()
+	b.sent = append(b.sent, sentOrder{order: o, account: a.Account, receipt: &a.Receipt})
 	return m
 }
 
@@ -198,6 +206,7 @@ func (m *member) submit(body ledger.Body) {
 	a, err := m.b.engine.Submit(m.b.ctx, o)
 	m.b.must(err)
 	m.b.must(a.Receipt.Verify(&m.b.charter, o.Bytes()))
+	m.b.sent = append(m.b.sent, sentOrder{order: o, account: m.id, receipt: &a.Receipt})
 }
 
 func (m *member) pay(to ledger.AccountID, amount ledger.Amount) {

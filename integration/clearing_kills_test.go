@@ -21,7 +21,6 @@ import (
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/ledger/postgres"
 	"github.com/daobank/daobank/ledger/postgres/cluster"
-	"github.com/daobank/daobank/taproot"
 )
 
 var (
@@ -73,15 +72,7 @@ func newKillsStory(ctx context.Context, t *testing.T, seed uint64) *killsStory {
 	s := &killsStory{server: server, crashStory: &crashStory{t: t, ctx: ctx, random: rand.New(rand.NewPCG(seed, 1)), node: bitcoind.Start(t)}}
 	s.database, err = server.CreateDatabase(ctx, "bank")
 	s.must(err)
-	_, err = s.node.Mine(ctx, 101)
-	s.must(err)
-	s.house = newHouse(t, s.node, s.database, 2, 3)
-	s.house.open(ctx)
-	s.client = api.Dial(s.house.url)
-	s.info, err = s.client.Bank(ctx)
-	s.must(err)
-	s.vault, err = taproot.NewVault(s.info.Policy)
-	s.must(err)
+	s.found()
 	return s
 }
 

@@ -17,14 +17,16 @@ type house struct {
 	dir       string
 	node      *bitcoind.Node
 	database  string
+	bankEnv   []string // of the bank alone: what it sees otherwise than the guardians
 	bank      *process
 	guardians []*process
 	url       string // of the bank's API
 	address   string // at which the bank waits for guardians
 }
 
-// newHouse makes the guardians' keys and the founding document. open opens it.
-func newHouse(t *testing.T, node *bitcoind.Node, database string, threshold, guardians int) *house {
+// newHouse makes the guardians' keys and the founding document, with more arguments
+// for it. open opens it.
+func newHouse(t *testing.T, node *bitcoind.Node, database string, threshold, guardians int, more ...string) *house {
 	t.Helper()
 	h := &house{t: t, dir: t.TempDir(), node: node, database: database}
 	args := []string{"found", "--data", h.dir, "--name", "house", "--depth", fmt.Sprint(depth), "--threshold", fmt.Sprint(threshold)}
@@ -35,7 +37,7 @@ func newHouse(t *testing.T, node *bitcoind.Node, database string, threshold, gua
 		run(t, nil, "guardian", "init", "--dir", h.folder(i), "--identity-file", h.identity(i))
 		args = append(args, "--guardian", filepath.Join(h.folder(i), "public.json"))
 	}
-	run(t, nodeEnv(node), args...)
+	run(t, nodeEnv(node), append(args, more...)...)
 	return h
 }
 
@@ -82,7 +84,7 @@ func (h *house) spawn(more ...string) {
 		listen, guardians = h.url[len("http://"):], h.address
 	}
 	h.bank = newProcess(h.t, "the bank", filepath.Join(h.dir, "bank.log"),
-		append(nodeEnv(h.node), "DAOBANK_POSTGRES="+h.database),
+		append(append(nodeEnv(h.node), "DAOBANK_POSTGRES="+h.database), h.bankEnv...),
 		append([]string{"serve", "--data", h.dir, "--poll", "20ms", "--listen", listen, "--guardian-listen", guardians}, more...)...)
 	h.bank.start()
 }

@@ -39,12 +39,19 @@ type Signer interface {
 	Reachable(generation uint32) bool
 }
 
-// Config is what a desk works with. All fields are needed.
+// Witness is a second node, which has to have the same blocks. bitcoind.Client is one.
+type Witness interface {
+	Height(ctx context.Context) (int32, error)
+	BlockHash(ctx context.Context, height int32) (chainhash.Hash, error)
+}
+
+// Config is what a desk works with. All fields but Second are needed.
 type Config struct {
 	Engine *clearing.Engine
 	Store  *postgres.Store
 	Vaults *netting.Vaults
 	Chain  Chain
+	Second Witness // nil for none
 	Signer Signer
 	Policy Policy
 	Log    *slog.Logger
@@ -57,6 +64,7 @@ type Desk struct {
 
 	advancing sync.Mutex // held while the settlement moves
 	watch     *netting.Watch
+	lagging   bool // one node is behind the other, and that was said
 }
 
 // New makes a desk. It does nothing until Run or Advance is called.

@@ -31,7 +31,8 @@ type serveOptions struct {
 	Listen    string
 	Postgres  string
 	Node      bitcoind.Config
-	Guardians string // address at which the coordinator waits for guardians
+	Second    bitcoind.Config // another node that must agree; no URL for none
+	Guardians string          // address at which the coordinator waits for guardians
 	Policy    settlement.Policy
 	// VerifyGenesis replays the whole journal, with every signature, at the start.
 	VerifyGenesis bool
@@ -89,13 +90,32 @@ func serve(ctx context.Context, o *serveOptions) error {
 		return fmt.Errorf("listen for the API: %w", err)
 	}
 	defer listener.Close()
+	second, err := dialSecond(ctx, o, node)
+	if err != nil {
+		return err
+	}
 	b, err := openBank(ctx, o, node, url, "http://"+listener.Addr().String())
 	if err != nil {
 		return err
 	}
 	defer b.store.Close()
-	b.databaseEnded = ended
+	b.databaseEnded, b.desk.Second = ended, second
 	return b.run(ctx, listener, o.Ready)
+}
+
+// dialSecond connects to the second node, if there is to be one.
+func dialSecond(ctx context.Context, o *serveOptions, first *bitcoind.Client) (settlement.Witness, error) {
+	if o.Second.URL == "" {
+		return nil, nil
+	}
+	second, err := bitcoind.Dial(ctx, o.Second)
+	if err != nil {
+		return nil, fmt.Errorf("second bitcoin node: %w", err)
+	}
+	if a, b := first.Network().Name, second.Network().Name; a != b {
+		return nil, fmt.Errorf("the nodes are of different chains: %s and %s", a, b)
+	}
+	return second, nil
 }
 
 // database is the URL of the bank's database, a channel that closes if a server

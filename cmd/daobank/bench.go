@@ -18,7 +18,7 @@ func newBenchCommand() *cobra.Command {
 figures with the targets that the project has set itself. docs/benchmarks.md says
 how each is measured.`,
 	}
-	cmd.AddCommand(newBenchCustodyCommand(), newBenchClearingCommand(), newBenchNodeCommand(), newBenchAuditCommand())
+	cmd.AddCommand(newBenchCustodyCommand(), newBenchClearingCommand(), newBenchNodeCommand(), newBenchSettlementCommand(), newBenchAuditCommand())
 	return cmd
 }
 

@@ -27,7 +27,6 @@ import (
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/ledger/postgres/cluster"
 	"github.com/daobank/daobank/settlement"
-	"github.com/daobank/daobank/settlement/netting"
 	"github.com/daobank/daobank/taproot"
 	"github.com/daobank/daobank/taproot/roast"
 )
@@ -108,11 +107,12 @@ type settleBench struct {
 	client  *api.Client
 	vault   *taproot.Vault
 	member  ledger.AccountID
-	timed   chan settleFigures
+	bank    *bank
+	timed   chan settleSteps
 }
 
 func newSettleBench(ctx context.Context) (*settleBench, error) {
-	s := &settleBench{timed: make(chan settleFigures, 1), ended: make(chan error, 1)}
+	s := &settleBench{timed: make(chan settleSteps, 1), ended: make(chan error, 1)}
 	var err error
 	if s.scratch, err = newScratch("daobank-bench-"); err != nil {
 		return s, err
@@ -164,7 +164,8 @@ func (s *settleBench) open(ctx context.Context) error {
 	if err != nil {
 		return errors.Join(err, listener.Close())
 	}
-	b.desk.Signer = timedSigner{Signer: b.desk.Signer, timed: s.timed}
+	watch := &settleWatch{Chain: b.desk.Chain, Signer: b.desk.Signer, timed: s.timed}
+	b.desk.Chain, b.desk.Signer, s.bank = watch, watch, b
 	s.vault, _ = b.vaults.Newest()
 	s.seated = b.council
 	running, stop := context.WithCancel(ctx)
@@ -176,21 +177,6 @@ func (s *settleBench) open(ctx context.Context) error {
 	}()
 	s.client = api.Dial(s.url)
 	return nil
-}
-
-// timedSigner tells how long each settlement took to sign.
-type timedSigner struct {
-	settlement.Signer
-	timed chan<- settleFigures
-}
-
-func (t timedSigner) Sign(ctx context.Context, tx *netting.Transaction, batch uint64) ([][]byte, error) {
-	began := time.Now()
-	sigs, err := t.Signer.Sign(ctx, tx, batch)
-	if err == nil {
-		t.timed <- settleFigures{Inputs: len(tx.Tx.TxIn), Seconds: time.Since(began).Seconds()}
-	}
-	return sigs, err
 }
 
 func (s *settleBench) openMember(ctx context.Context) error {
@@ -239,17 +225,25 @@ func (s *settleBench) measure(ctx context.Context, name string) (settleFigures, 
 	if _, err := s.node.Mine(ctx, 1); err != nil {
 		return settleFigures{}, err
 	}
+	steps, err := s.await(ctx, time.Minute)
+	if err != nil {
+		return settleFigures{}, err
+	}
+	return settleFigures{Guardians: name, Inputs: steps.Inputs, Seconds: steps.Sign}, s.settle(ctx)
+}
+
+// await waits until a settlement was broadcast.
+func (s *settleBench) await(ctx context.Context, limit time.Duration) (settleSteps, error) {
 	select {
-	case row := <-s.timed:
-		row.Guardians = name
-		return row, s.settle(ctx)
+	case steps := <-s.timed:
+		return steps, nil
 	case err := <-s.ended:
 		s.ended <- err
-		return settleFigures{}, fmt.Errorf("the bank ended: %w", err)
+		return settleSteps{}, fmt.Errorf("the bank ended: %w", err)
 	case <-ctx.Done():
-		return settleFigures{}, ctx.Err()
-	case <-time.After(time.Minute):
-		return settleFigures{}, errors.New("nothing was signed within a minute")
+		return settleSteps{}, ctx.Err()
+	case <-time.After(limit):
+		return settleSteps{}, fmt.Errorf("nothing was broadcast within %v", limit)
 	}
 }
 

@@ -50,6 +50,9 @@ compares the snapshots with what comes out. It takes longer the older the bank i
   # After a repair of the database, or whenever it may have been touched
   daobank serve --data ~/bank --verify-genesis --bitcoind http://127.0.0.1:18443
 
+  # With a second node, which must have the same blocks
+  daobank serve --data ~/bank --bitcoind http://127.0.0.1:18443 --second-bitcoind http://10.0.0.7:18443
+
   # For guardians on other machines
   daobank serve --data ~/bank --guardian-listen 0.0.0.0:7071 --bitcoind http://127.0.0.1:18443`,
 		Args: cobra.NoArgs,
@@ -79,6 +82,9 @@ compares the snapshots with what comes out. It takes longer the older the bank i
 	f.StringVar(&o.Node.URL, "bitcoind", envOr("DAOBANK_BITCOIND", ""), "URL of the Bitcoin node's RPC (env DAOBANK_BITCOIND)")
 	f.StringVar(&o.Node.User, "bitcoind-user", envOr("DAOBANK_BITCOIND_USER", ""), "RPC user (env DAOBANK_BITCOIND_USER)")
 	f.StringVar(&o.Node.Password, "bitcoind-password", envOr("DAOBANK_BITCOIND_PASSWORD", ""), "RPC password; prefer the environment (env DAOBANK_BITCOIND_PASSWORD)")
+	f.StringVar(&o.Second.URL, "second-bitcoind", envOr("DAOBANK_SECOND_BITCOIND", ""), "URL of another node's RPC: the books take only blocks that both have (env DAOBANK_SECOND_BITCOIND)")
+	f.StringVar(&o.Second.User, "second-bitcoind-user", envOr("DAOBANK_SECOND_BITCOIND_USER", ""), "its RPC user (env DAOBANK_SECOND_BITCOIND_USER)")
+	f.StringVar(&o.Second.Password, "second-bitcoind-password", envOr("DAOBANK_SECOND_BITCOIND_PASSWORD", ""), "its RPC password; prefer the environment (env DAOBANK_SECOND_BITCOIND_PASSWORD)")
 	f.Int64Var(&o.Policy.FeeRateFallback, "fee-rate-fallback", o.Policy.FeeRateFallback, "fee rate when the node has no estimate, in sat per 1,000 vbytes")
 	f.UintSliceVar(&retired, "retired", nil, "generations of the vault's key whose coins are left where they are, because too few of their guardians would sign: a settlement must not wait for them")
 	f.DurationVar(&o.Policy.Poll, "poll", o.Policy.Poll, "how often the node is asked for a new block")

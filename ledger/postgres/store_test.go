@@ -361,6 +361,52 @@ func TestCommitWithLostEndIsAmbiguous(t *testing.T) {
 	}
 }
 
+// TestWatchedWrites: a watcher of the connection sees each step and each event
+// before and after its COMMIT, knows which it is, and what it cuts before has not
+// happened, what it cuts after has.
+func TestWatchedWrites(t *testing.T) {
+	b := openBank(t)
+	b.fund()
+	proxy, err := lossy.Start(b.url)
+	if err != nil {
+		t.Fatal(err)
+	}
+	t.Cleanup(proxy.Close)
+	store, ctx := openStore(t, proxy.URL()), t.Context()
+	var seen []string
+	cutBefore, cutAfter := false, false
+	proxy.Watch(func(w lossy.Write, done bool) bool {
+		seen = append(seen, fmt.Sprintf("%s%v %t", w.Step, w.Kinds, done))
+		return !(done && cutAfter || !done && cutBefore)
+	})
+	if err := store.AppendStep(ctx, b.epoch, step(1, 1, "signed")); err != nil {
+		t.Fatal(err)
+	}
+	cutBefore = true
+	if err := store.AppendStep(ctx, b.epoch, step(1, 2, "broadcast")); !errors.Is(err, postgres.ErrAmbiguous) {
+		t.Errorf("cut before COMMIT: %v", err)
+	}
+	cutBefore, cutAfter = false, true
+	if err := store.AppendStep(ctx, b.epoch, step(1, 2, "mined")); !errors.Is(err, postgres.ErrAmbiguous) {
+		t.Errorf("cut after COMMIT: %v", err)
+	}
+	cutAfter = false
+	if err := store.Commit(ctx, b.prepare(b.pay(2, ledger.Payment{Payee: bob, Amount: 1}))); err != nil {
+		t.Fatal(err) // an order alone is not watched
+	}
+	if err := store.Commit(ctx, b.prepare(b.block())); err != nil {
+		t.Fatal(err)
+	}
+	want := []string{"signed[] false", "signed[] true", "broadcast[] false", "mined[] false", "mined[] true",
+		"[64] false", "[64] true"}
+	if !slices.Equal(seen, want) {
+		t.Errorf("the watcher sees %q, want %q", seen, want)
+	}
+	if steps, err := b.store.Steps(ctx, 1); err != nil || len(steps) != 2 || steps[1].Step != "mined" {
+		t.Errorf("the diary holds %+v, %v", steps, err)
+	}
+}
+
 func TestCommitRefusedIsNotAmbiguous(t *testing.T) {
 	b := openBank(t)
 	b.fund()

@@ -25,18 +25,26 @@ func ReadBlocks(ctx context.Context, chain Blocks, charter *ledger.Charter, heig
 		heights = append(heights, matured)
 	}
 	for _, h := range heights {
-		hash, err := chain.BlockHash(ctx, int32(h))
+		block, err := readBlock(ctx, chain, h)
 		if err != nil {
-			return nil, fmt.Errorf("hash of block %d: %w", h, err)
-		}
-		block, err := chain.Block(ctx, hash)
-		if err != nil {
-			return nil, fmt.Errorf("block %d: %w", h, err)
-		}
-		if block.BlockHash() != hash || len(block.Transactions) == 0 {
-			return nil, fmt.Errorf("block %d: the node answered %s with another or an empty block", h, hash)
+			return nil, err
 		}
 		blocks[h] = block
 	}
 	return blocks, nil
+}
+
+func readBlock(ctx context.Context, chain Blocks, height uint32) (*wire.MsgBlock, error) {
+	hash, err := chain.BlockHash(ctx, int32(height))
+	if err != nil {
+		return nil, fmt.Errorf("hash of block %d: %w", height, err)
+	}
+	block, err := chain.Block(ctx, hash)
+	if err != nil {
+		return nil, fmt.Errorf("block %d: %w", height, err)
+	}
+	if block.BlockHash() != hash || len(block.Transactions) == 0 {
+		return nil, fmt.Errorf("block %d: the node answered %s with another or an empty block", height, hash)
+	}
+	return block, nil
 }

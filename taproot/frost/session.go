@@ -15,7 +15,9 @@ type SessionParams struct {
 	Signers        []ID // any order, t … n of them
 	AggregateNonce AggregateNonce
 	Tweaks         []Tweak // applied to the group key in this order
-	Message        []byte  // any length; 32 bytes for a Bitcoin sighash
+	// Tweaked is what Group.Tweak has made of the tweaks; nil lets NewSession do it.
+	Tweaked *Tweaked
+	Message []byte // any length; 32 bytes for a Bitcoin sighash
 }
 
 // Session holds what the rest of a signature needs, computed once: the tweaked
@@ -46,9 +48,11 @@ func NewSession(g *Group, p SessionParams) (*Session, error) {
 	if err != nil {
 		return nil, err
 	}
-	tweak, err := newTweakContext(g.key, p.Tweaks)
-	if err != nil {
-		return nil, err
+	tweaked := p.Tweaked
+	if tweaked == nil || tweaked.group != g {
+		if tweaked, err = g.Tweak(p.Tweaks); err != nil {
+			return nil, err
+		}
 	}
 	r1, r2, ok := p.AggregateNonce.points()
 	if !ok {
@@ -58,7 +62,7 @@ func NewSession(g *Group, p SessionParams) (*Session, error) {
 		group:   g,
 		signers: signers,
 		lambdas: newBasis(signers).at(secretAt),
-		tweak:   tweak,
+		tweak:   tweaked.ctx,
 		message: slices.Clone(p.Message),
 		nonce:   p.AggregateNonce,
 	}

@@ -35,6 +35,26 @@ func TweakedKey(key PublicKey, tweaks []Tweak) ([32]byte, error) {
 	return curve.XBytes(&ctx.q), nil
 }
 
+// Tweaked is a group's key after tweaks. Whoever needs it more than once, for nonces
+// and then in sessions, computes it once. It is immutable.
+type Tweaked struct {
+	group *Group
+	ctx   *tweakContext
+}
+
+// Tweak applies tweaks to the group key, in order. The error wraps ErrTweakRange or
+// ErrTweakInfinity.
+func (g *Group) Tweak(tweaks []Tweak) (*Tweaked, error) {
+	ctx, err := newTweakContext(g.key, tweaks)
+	if err != nil {
+		return nil, err
+	}
+	return &Tweaked{group: g, ctx: ctx}, nil
+}
+
+// Key is the x-only key for which a session with these tweaks signs.
+func (t *Tweaked) Key() [32]byte { return curve.XBytes(&t.ctx.q) }
+
 // tweakContext is the tweak context of BIP-445 and BIP-327: Q, gacc, tacc.
 type tweakContext struct {
 	q    curve.Point

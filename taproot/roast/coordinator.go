@@ -68,7 +68,7 @@ func NewCoordinator(group *frost.Group, options Options) *Coordinator {
 //
 // The error is a *NoQuorumError when too few signers are left or the context ends
 // first, else it wraps ErrMessages, ErrSigners, frost.ErrNoPublicShare or an error
-// of frost.TweakedKey: the arguments are wrong and no signer was asked.
+// of frost.Group.Tweak: the arguments are wrong and no signer was asked.
 func (c *Coordinator) Sign(ctx context.Context, messages []Message, signers []Signer) (*Result, error) {
 	r, err := newRun(c.group, c.options, messages, signers)
 	if err != nil {

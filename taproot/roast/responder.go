@@ -8,6 +8,7 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"slices"
 	"sync"
 	"time"
@@ -57,7 +58,7 @@ type promise struct {
 	request    RequestID
 	commitment CommitmentID
 	messages   []Message
-	keys       [][32]byte // for which each message is signed
+	keys       []*frost.Tweaked // for which each message is signed
 	nonces     []*frost.SecretNonce
 	expires    time.Time // wall clock: it goes on while a machine is suspended
 	timer      *time.Timer
@@ -93,7 +94,7 @@ func (r *Responder) ID() frost.ID { return r.share.ID() }
 // for the same request are wiped.
 //
 // The error is a *RefusalError when the request is for something else, wraps
-// ErrMessages, ErrClosed, frost.ErrShareWiped or an error of frost.TweakedKey, or
+// ErrMessages, ErrClosed, frost.ErrShareWiped or an error of frost.Group.Tweak, or
 // says that randomness failed.
 func (r *Responder) Commit(request CommitRequest, messages []Message) ([]frost.PublicNonce, error) {
 	own, err := NewRequestID(r.group, messages)
@@ -108,11 +109,7 @@ func (r *Responder) Commit(request CommitRequest, messages []Message) ([]frost.P
 	for i, m := range messages {
 		kept[i] = Message{Digest: m.Digest, Tweaks: slices.Clone(m.Tweaks)}
 	}
-	keys := make([][32]byte, len(kept))
-	err = tryInParallel(len(kept), func(i int) (err error) {
-		keys[i], err = frost.TweakedKey(r.group.Key(), kept[i].Tweaks)
-		return err
-	})
+	keys, err := tweakAll(r.group, kept)
 	if err != nil {
 		return nil, fmt.Errorf("roast: %w", err)
 	}
@@ -139,7 +136,7 @@ func (r *Responder) Sign(request SignRequest) (Answer, error) {
 	sessions := make([]*frost.Session, len(p.messages))
 	err = tryInParallel(len(p.messages), func(i int) (err error) {
 		sessions[i], err = frost.NewSession(r.group, frost.SessionParams{Signers: request.Signers,
-			AggregateNonce: request.Nonces[i], Tweaks: p.messages[i].Tweaks, Message: p.messages[i].Digest[:]})
+			AggregateNonce: request.Nonces[i], Tweaked: p.keys[i], Message: p.messages[i].Digest[:]})
 		return err
 	})
 	if err != nil {
@@ -150,8 +147,11 @@ func (r *Responder) Sign(request SignRequest) (Answer, error) {
 	}
 	defer p.wipe()
 	answer := Answer{Signatures: make([]frost.PartialSignature, len(p.messages))}
-	err = tryInParallel(len(p.messages), func(i int) (err error) {
-		answer.Signatures[i], err = sessions[i].Sign(p.nonces[i], r.share)
+	parts := min(runtime.GOMAXPROCS(0), len(p.messages))
+	err = tryInParallel(parts, func(part int) error {
+		from, to := len(p.messages)*part/parts, len(p.messages)*(part+1)/parts
+		signed, err := frost.SignAll(sessions[from:to], p.nonces[from:to], r.share)
+		copy(answer.Signatures[from:], signed)
 		return err
 	})
 	if err != nil {
@@ -222,7 +222,8 @@ func (r *Responder) generate(random io.Reader, p *promise, message int, made uin
 	extra := binary.BigEndian.AppendUint64(p.request[:], made)
 	extra = binary.BigEndian.AppendUint32(extra, uint32(message))
 	extra = binary.BigEndian.AppendUint64(extra, uint64(time.Now().UnixNano()))
-	return frost.NonceGen(random, frost.NonceParams{Share: r.share, Key: &p.keys[message],
+	key := p.keys[message].Key()
+	return frost.NonceGen(random, frost.NonceParams{Share: r.share, Key: &key,
 		Message: p.messages[message].Digest[:], Extra: extra})
 }
 

@@ -18,6 +18,7 @@ type run struct {
 	need     int // t
 	request  RequestID
 	messages []Message
+	keys     []*frost.Tweaked // for which the messages are signed
 	options  Options
 
 	members  map[frost.ID]*member
@@ -68,12 +69,11 @@ func newRun(group *frost.Group, options Options, messages []Message, signers []S
 	if err != nil {
 		return nil, err
 	}
-	for i, m := range messages {
-		if _, err := frost.TweakedKey(group.Key(), m.Tweaks); err != nil {
-			return nil, fmt.Errorf("roast: message %d: %w", i, err)
-		}
+	keys, err := tweakAll(group, messages)
+	if err != nil {
+		return nil, fmt.Errorf("roast: %w", err)
 	}
-	r := &run{group: group, need: group.Threshold(), request: request, messages: messages,
+	r := &run{group: group, keys: keys, need: group.Threshold(), request: request, messages: messages,
 		options: options, members: make(map[frost.ID]*member, len(signers))}
 	for _, s := range signers {
 		id := s.ID()
@@ -218,7 +218,7 @@ func (r *run) check(m *member) error {
 	if s == nil {
 		return nil
 	}
-	if err := s.prepare(r.group, r.messages); err != nil {
+	if err := s.prepare(r.group, r.messages, r.keys); err != nil {
 		return err
 	}
 	message, err := s.check(m.id)
@@ -238,7 +238,7 @@ func (r *run) prepare() error {
 		if s.lost {
 			continue
 		}
-		if err := s.prepare(r.group, r.messages); err != nil {
+		if err := s.prepare(r.group, r.messages, r.keys); err != nil {
 			return err
 		}
 	}
@@ -290,7 +290,7 @@ func (r *run) answered(m *member, s *session, a Answer, now time.Time) error {
 // finish ends a session that all have answered: with the signatures, or with the
 // culprits' names.
 func (r *run) finish(s *session) error {
-	if err := s.prepare(r.group, r.messages); err != nil {
+	if err := s.prepare(r.group, r.messages, r.keys); err != nil {
 		return err
 	}
 	o, err := s.aggregate()

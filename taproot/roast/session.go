@@ -57,14 +57,14 @@ func (s *session) addNonces(messages int) (liars map[frost.ID]int, err error) {
 
 // prepare computes the values that checking needs. It is apart from making the
 // session so that the signers already work meanwhile.
-func (s *session) prepare(group *frost.Group, messages []Message) error {
+func (s *session) prepare(group *frost.Group, messages []Message, keys []*frost.Tweaked) error {
 	if s.values != nil {
 		return nil
 	}
 	values := make([]*frost.Session, len(messages))
 	err := tryInParallel(len(messages), func(i int) (err error) {
 		values[i], err = frost.NewSession(group, frost.SessionParams{Signers: s.signers,
-			AggregateNonce: s.aggregates[i], Tweaks: messages[i].Tweaks, Message: messages[i].Digest[:]})
+			AggregateNonce: s.aggregates[i], Tweaked: keys[i], Message: messages[i].Digest[:]})
 		return err
 	})
 	if err != nil {
@@ -178,6 +178,18 @@ func (s *session) check(id frost.ID) (int, error) {
 	first := slices.Index(bad, true)
 	s.checked[id] = first < 0
 	return first, nil
+}
+
+// tweakAll are the keys for which messages are signed.
+func tweakAll(group *frost.Group, messages []Message) ([]*frost.Tweaked, error) {
+	keys := make([]*frost.Tweaked, len(messages))
+	err := tryInParallel(len(messages), func(i int) (err error) {
+		if keys[i], err = group.Tweak(messages[i].Tweaks); err != nil {
+			return fmt.Errorf("message %d: %w", i, err)
+		}
+		return nil
+	})
+	return keys, err
 }
 
 // tryInParallel is inParallel for work that can fail. Of all errors it returns the

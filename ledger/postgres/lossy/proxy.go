@@ -9,6 +9,10 @@
 //
 // Told to delay, it lets each COMMIT of a batch wait on its way, as a server does
 // whose disk takes long to say that it has the data.
+//
+// Watched, it stops at the two moments of each write between which a process can
+// die and not know: before its COMMIT reaches the server, and when the server has
+// carried it out and the client has not heard so.
 package lossy
 
 import (
@@ -40,6 +44,7 @@ type Proxy struct {
 	lose     atomic.Int32
 	lost     atomic.Int32
 	gate     atomic.Pointer[gate] // nil when commits pass freely
+	watch    atomic.Pointer[Watcher]
 
 	mu     sync.Mutex
 	closed bool
@@ -184,24 +189,33 @@ func (p *Proxy) serve(client net.Conn) {
 	defer p.drop(server)
 	var replies sync.WaitGroup
 	defer replies.Wait()
-	var deaf atomic.Bool // the next reply is lost
+	next := &reply{}
 	replies.Go(func() {
 		defer client.Close()
 		defer server.Close()
-		p.forwardReplies(client, server, &deaf)
+		p.forwardReplies(client, server, next)
 	})
 	defer server.Close()
-	p.forwardRequests(client, server, &deaf)
-	if deaf.Load() {
+	p.forwardRequests(client, server, next)
+	if next.lost.Load() {
 		replies.Wait() // until the server has answered, so that it has committed
 	}
 }
 
-func (p *Proxy) forwardReplies(client io.Writer, server io.Reader, deaf *atomic.Bool) {
+// A reply is what happens to the server's next one.
+type reply struct {
+	lost  atomic.Bool
+	write atomic.Pointer[Write] // that it says is done
+}
+
+func (p *Proxy) forwardReplies(client io.Writer, server io.Reader, next *reply) {
 	buffer := make([]byte, 64<<10)
 	for {
 		n, err := server.Read(buffer)
-		if deaf.Load() {
+		if next.lost.Load() {
+			return
+		}
+		if w := next.write.Swap(nil); w != nil && err == nil && !p.allows(*w, true) {
 			return
 		}
 		if _, werr := client.Write(buffer[:n]); err != nil || werr != nil {
@@ -212,13 +226,20 @@ func (p *Proxy) forwardReplies(client io.Writer, server io.Reader, deaf *atomic.
 
 // forwardRequests passes message after message (PostgreSQL's manual, "Message
 // Formats") and looks for the COMMIT of a Tx that copied entries.
-func (p *Proxy) forwardRequests(client io.Reader, server io.Writer, deaf *atomic.Bool) {
+func (p *Proxy) forwardRequests(client io.Reader, server io.Writer, next *reply) {
 	in := bufio.NewReaderSize(client, 64<<10)
 	kind, batch := 0, false // the first message has no byte for its kind
+	reading := reader{}
 	for ; ; kind = 1 {
 		message, err := readMessage(in, kind)
 		if err != nil {
 			return
+		}
+		if w := reading.take(message); w != nil && p.watch.Load() != nil {
+			if !p.allows(*w, false) {
+				return
+			}
+			next.write.Store(w)
 		}
 		switch {
 		case bytes.HasPrefix(message, []byte("Q")) && bytes.Contains(message, []byte("copy entry ")):
@@ -232,7 +253,7 @@ func (p *Proxy) forwardRequests(client io.Reader, server io.Writer, deaf *atomic
 				return
 			case loseReply:
 				p.lost.Add(1)
-				deaf.Store(true)
+				next.lost.Store(true)
 				_, _ = server.Write(message)
 				return
 			}
