@@ -3,6 +3,7 @@ package bitcoind
 import (
 	"context"
 	"errors"
+	"fmt"
 	"testing"
 	"time"
 )
@@ -58,6 +59,10 @@ func TestNetPartitionsAndHeals(t *testing.T) {
 
 	// A link that breaks off is made again as soon as it can be.
 	must(t, b.Call(ctx, "setnetworkactive", nil, false))
+	must(t, b.wait(ctx, "no peers", func() (bool, string, error) {
+		peers, err := b.peers(ctx)
+		return err == nil && len(peers) == 0, fmt.Sprint(peers), err
+	}))
 	go func() {
 		pause(ctx, 100*time.Millisecond)
 		b.Call(ctx, "setnetworkactive", nil, true)

@@ -153,8 +153,8 @@ func TestNodesStartInTurn(t *testing.T) {
 		<-starting
 	}
 	var none *NoNodeError
-	if !errors.As(err, &none) || !errors.Is(err, context.DeadlineExceeded) {
-		t.Errorf("when all places are taken: %v, want a NoNodeError of the deadline", err)
+	if !errors.As(err, &none) || none.Rungs[0].Rung != "turn" || !errors.Is(err, context.DeadlineExceeded) {
+		t.Errorf("when all places are taken: %v, want a NoNodeError that says so", err)
 	}
 	must(t, Start(t, local()...).Close())
 }

@@ -38,20 +38,26 @@ func listen(ctx context.Context, address string, woken chan<- struct{}) {
 		return
 	}
 	defer subscription.Close()
+	// Something may have happened before the subscription, or before the library
+	// made it again.
+	wake(woken)
 	for ctx.Err() == nil {
 		_, err := subscription.Receive(nil)
 		if errors.Is(err, os.ErrDeadlineExceeded) {
 			continue
 		}
-		// Also after the library has reconnected: something may have happened
-		// before it did.
-		select {
-		case woken <- struct{}{}:
-		default: // the follower has not yet looked since the last
-		}
+		wake(woken)
 		var timeout net.Error
 		if err != nil && !(errors.As(err, &timeout) && timeout.Timeout()) {
 			return
 		}
+	}
+}
+
+// wake does nothing when the follower has not yet looked since the last.
+func wake(woken chan<- struct{}) {
+	select {
+	case woken <- struct{}{}:
+	default:
 	}
 }
