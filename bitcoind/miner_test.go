@@ -126,7 +126,7 @@ func TestFundRefusesBadAmounts(t *testing.T) {
 
 func TestFundAfterTheChainWasLost(t *testing.T) {
 	onEachProgram(t, func(t *testing.T, node *Node) {
-		ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		defer cancel()
 		_, err := node.Fund(ctx, someScript(t), 50_000)
 		must(t, err)

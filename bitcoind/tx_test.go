@@ -4,7 +4,6 @@ import (
 	"context"
 	"errors"
 	"testing"
-	"time"
 
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/btcutil"
@@ -150,11 +149,19 @@ func TestUnknownThings(t *testing.T) {
 		if err != nil || height != 0 || genesis.BlockHash() != *chaincfg.RegressionNetParams.GenesisHash {
 			t.Errorf("genesis: %v at %d, %v", genesis, height, err)
 		}
-		waitCtx, cancel := context.WithTimeout(ctx, 200*time.Millisecond)
+		// By the second look the wait has seen what there is to see.
+		proxy := node.Proxy(t)
+		client, err := Dial(ctx, proxy.Config())
+		must(t, err)
+		waitCtx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		err = node.WaitTx(waitCtx, chainhash.Hash{1})
+		go func() {
+			proxy.WaitCalls(ctx, "getrawtransaction", 2)
+			cancel()
+		}()
+		err = client.WaitTx(waitCtx, chainhash.Hash{1})
 		var wait *WaitError
-		if !errors.As(err, &wait) || wait.Last != "not in mempool or chain" {
+		if !errors.As(err, &wait) || !errors.Is(err, context.Canceled) || wait.Last != "not in mempool or chain" {
 			t.Errorf("wait: %v", err)
 		}
 	})

@@ -61,10 +61,10 @@ func (c *Client) wait(ctx context.Context, what string, look func() (done bool, 
 		switch {
 		case done:
 			return nil
-		case ctx.Err() != nil: // then err only repeats it; keep what was seen before
-			return &WaitError{For: what, Last: last, Err: ctx.Err()}
 		case err == nil:
 			last = seen
+		case ctx.Err() != nil: // then err only repeats it; keep what was seen before
+			return &WaitError{For: what, Last: last, Err: ctx.Err()}
 		case transient(err):
 			last = err.Error()
 			c.retrying(err)

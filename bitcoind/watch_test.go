@@ -151,7 +151,7 @@ func TestAnnouncementsWakeAFollower(t *testing.T) {
 	config.Poll = time.Hour
 	client, err := Dial(t.Context(), config)
 	must(t, err)
-	ctx, cancel := context.WithTimeout(t.Context(), 30*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	// The subscription takes a moment, in which announcements are lost: mine on.
 	mined, mining := make(chan error, 1), make(chan struct{})
