@@ -236,3 +236,15 @@ func TestAnAnswerThatMakesNoSenseDoesNotPass(t *testing.T) {
 		t.Errorf("%v, want a TransportError at once", last)
 	}
 }
+
+// TestWaitTellsItsOnlyLook: the context ended during the first look, which saw
+// something all the same.
+func TestWaitTellsItsOnlyLook(t *testing.T) {
+	ctx, cancel := context.WithCancel(t.Context())
+	cancel()
+	err := newClient(Config{}).wait(ctx, "nothing", func() (bool, string, error) { return false, "a state", nil })
+	var wait *WaitError
+	if !errors.As(err, &wait) || wait.Last != "a state" || !errors.Is(err, context.Canceled) {
+		t.Errorf("%v, want a WaitError that saw a state", err)
+	}
+}
