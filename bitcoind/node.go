@@ -220,14 +220,14 @@ func (n *Node) boot(ctx context.Context, s *settings, r recipe, chain *premined)
 	if err := n.awaitReady(ctx, n.connect); err != nil {
 		return err
 	}
-	if err := n.awaitReady(ctx, n.readBack); err != nil {
-		return err
-	}
 	if n.versionNumber < minVersion && !n.btcd {
 		return fmt.Errorf("%s: older than version 28: %w", n.Version(), ErrUnsupported)
 	}
 	n.info = Info{Kind: r.kind, Version: n.Version(), Source: r.source, Program: r.binary}
-	return n.equip(ctx, s, chain)
+	if err := n.equip(ctx, s, chain); err != nil {
+		return err
+	}
+	return n.awaitReady(ctx, n.readBack) // which went on meanwhile
 }
 
 // equip makes the miner and the blocks that the node is to begin with. The last
