@@ -9,7 +9,8 @@ import (
 )
 
 // TestDescriptor checks that a stock node reads the vault's descriptor as this
-// program means it: same checksum, same addresses on both branches, same sum.
+// program means it: same checksum, same addresses on both branches, same sum, by a scan
+// and by a wallet of the node that only watches.
 func TestDescriptor(t *testing.T) {
 	b := newBank(t, bitcoind.Start(t))
 	var info struct {
@@ -38,4 +39,16 @@ func TestDescriptor(t *testing.T) {
 	b.mine(depth)
 	b.settled(1)
 	b.expectSound()
+	w, err := b.node.Wallet(b.ctx, "watch", bitcoind.WalletWatchOnly(), bitcoind.WalletBlank())
+	b.must(err)
+	for branch, descriptor := range b.vault.Descriptors() {
+		b.must(w.Import(b.ctx, bitcoind.WalletDescriptor{Descriptor: descriptor, Range: 100, Internal: branch == int(taproot.Change)}))
+	}
+	balance, err := w.Balance(b.ctx)
+	b.must(err)
+	var owed ledger.Amount
+	b.must(b.engine.View(b.ctx, func(s *ledger.State) { owed = s.Liabilities() }))
+	if int64(balance.Trusted) != int64(owed) {
+		t.Errorf("the node's wallet watches %+v, the bank owes %d sat", balance, owed)
+	}
 }
