@@ -50,7 +50,8 @@ func (s *shared) wait(t *testing.T, want string) {
 }
 
 // An auditor who follows an export that grows: a page and a state are kept, a restart
-// goes on from the state, and a second history ends it with both headers.
+// goes on from the state, and a second history ends it
+// and is proved by a file that is kept.
 func TestAuditFollows(t *testing.T) {
 	a := newAudited(t)
 	dir := t.TempDir()
@@ -108,6 +109,10 @@ func TestAuditFollows(t *testing.T) {
 	text, status, message := runAuditCommand(t, args...)
 	if status != 1 || !strings.Contains(text, fmt.Sprintf("batch %d was shown with the header", batch.Header.Number)) {
 		t.Fatalf("status %d %s\n%s", status, message, text)
+	}
+	evidence := filepath.Join(dir, "evidence", fmt.Sprintf("equivocation-%d.json", batch.Header.Number))
+	if out, err := runCommand(t, newVerifyCommand(), "--bank", a.bank, evidence); err != nil || !strings.Contains(out, "against: the operator") {
+		t.Fatalf("the proof that is kept: %v\n%s", err, out)
 	}
 	// Without the state it is as good as any; the head of the first audit tells.
 	hash := batch.Header.Header.Hash()

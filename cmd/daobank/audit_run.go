@@ -3,6 +3,7 @@ package main
 import (
 	"bytes"
 	"context"
+	"encoding/hex"
 	"errors"
 	"fmt"
 	"io/fs"
@@ -16,6 +17,8 @@ import (
 	"github.com/daobank/daobank/audit/page"
 	"github.com/daobank/daobank/bitcoind"
 	"github.com/daobank/daobank/keyfile"
+	"github.com/daobank/daobank/ledger"
+	"github.com/daobank/daobank/proof"
 )
 
 // runAudit opens what the options name, to read, and audits the bank once.
@@ -80,6 +83,9 @@ func (r *auditRun) round(ctx context.Context) (*audit.Report, error) {
 		return nil, err
 	}
 	report.Notes = r.from.notes()
+	if err := r.keepEvidence(report); err != nil {
+		return nil, err
+	}
 	if r.options.Page != "" {
 		if err := r.writePage(ctx, report); err != nil {
 			return nil, err
@@ -97,6 +103,38 @@ func (r *auditRun) round(ctx context.Context) (*audit.Report, error) {
 	}
 	r.saved = report.Batches
 	return report, nil
+}
+
+// keepEvidence writes down what proves a second history, in the folder "evidence"
+// beside the state.
+func (r *auditRun) keepEvidence(report *audit.Report) error {
+	if report.First == nil || len(report.First.Headers) != 2 {
+		return nil
+	}
+	var both [2]ledger.SignedHeader
+	for i, text := range report.First.Headers {
+		raw, err := hex.DecodeString(text)
+		if err == nil {
+			both[i], err = ledger.DecodeSignedHeader(raw)
+		}
+		if err != nil {
+			return fmt.Errorf("the evidence: %w", err)
+		}
+	}
+	made := &proof.Proof{Charter: r.Charter, Body: proof.NewEquivocation(&both[0], &both[1])}
+	text, err := made.Encode()
+	if err != nil {
+		return err
+	}
+	path := filepath.Join(filepath.Dir(r.options.State), "evidence", fmt.Sprintf("equivocation-%d.json", both[0].Number))
+	if err := os.MkdirAll(filepath.Dir(path), 0o700); err != nil {
+		return fmt.Errorf("keep the evidence: %w", err)
+	}
+	if err := keyfile.WriteNew(path, text, 0o644); err != nil && !errors.Is(err, fs.ErrExist) {
+		return fmt.Errorf("keep the evidence: %w", err)
+	}
+	report.Notes = append(report.Notes, "the proof for others is kept in "+path+": daobank verify")
+	return nil
 }
 
 // largestAccounts is how many of them the page lists.
