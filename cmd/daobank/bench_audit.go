@@ -182,6 +182,8 @@ func (b *auditBench) targets() []benchTarget {
 		atLeast("replay_with_every_signature", b.Replays[0].PerSecond, "transfers/s", 50_000),
 		atLeast("replay_without_signatures", b.Replays[1].PerSecond, "transfers/s", 400_000),
 		atMost("sum_tree_1000000_accounts_50000_changed", b.Tree.UpdateMS, "ms", 500),
+		atMost("balance_proof_1000000_accounts", float64(b.Tree.Proof.Bytes), "bytes", 3071),
+		atMost("balance_proof_verified", b.Tree.Proof.VerifyMS, "ms", 1),
 		atMost("export_bytes_per_transfer", b.ExportBytes, "bytes", 140),
 	}
 }
@@ -207,6 +209,7 @@ func (b *auditBench) write(out io.Writer, asJSON bool) error {
 		fmt.Fprintf(w, "%s\t%.0f\t%.2f µs\t%.2f\t%.0f\n", what, f.PerSecond, f.CPU, f.Cores, f.FreeCores)
 	}
 	fmt.Fprintf(w, "\nsum tree of %d accounts\tfirst %.0f ms\t%d changed: %.1f ms\n\n", b.Tree.Accounts, b.Tree.FirstMS, b.Tree.Changed, b.Tree.UpdateMS)
+	fmt.Fprintf(w, "proof of a balance\t%d bytes\tread and verified in %.2f ms\n\n", b.Tree.Proof.Bytes, b.Tree.Proof.VerifyMS)
 	for _, t := range b.targets() {
 		fmt.Fprintln(w, t)
 	}

@@ -4,6 +4,8 @@ import (
 	"fmt"
 	"time"
 
+	"github.com/btcsuite/btcd/chaincfg"
+
 	"github.com/daobank/daobank/ledger"
 )
 
@@ -13,6 +15,8 @@ type treeFigures struct {
 	Changed  int     `json:"changed"`
 	FirstMS  float64 `json:"first_ms"`  // the first cut: all of it
 	UpdateMS float64 `json:"update_ms"` // a later one: the median of some
+
+	Proof proofFigures `json:"proof"` // of a balance at the last one
 }
 
 // treeRounds is how many cuts after the first are timed.
@@ -51,11 +55,12 @@ func measureTree(accounts, changed int) (f treeFigures, err error) {
 		updates = append(updates, took)
 	}
 	f.UpdateMS = milliseconds(median(updates))
-	return f, nil
+	f.Proof, err = b.measureProof(accounts)
+	return f, err
 }
 
 func newTreeBank(accounts int) (*treeBank, error) {
-	charter := ledger.Charter{Name: "tree", Chain: ledger.Hash{1}, Operator: ledger.KeyOf(benchKey(operatorKey)), BirthHeight: 100, BirthHash: ledger.Hash{100}, Depth: 1, WithdrawalMin: 1000}
+	charter := ledger.Charter{Name: "tree", Chain: ledger.Hash(*chaincfg.RegressionNetParams.GenesisHash), Operator: ledger.KeyOf(benchKey(operatorKey)), BirthHeight: 100, BirthHash: ledger.Hash{100}, Depth: 1, WithdrawalMin: 1000}
 	books, err := ledger.NewState(charter)
 	if err != nil {
 		return nil, err

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/hex"
 	"errors"
 	"fmt"
 
@@ -162,5 +161,3 @@ func sameBody(order *ledger.Order, body ledger.Body) bool {
 	}
 	return ledger.SameOrder(order, &other)
 }
-
-func orderHex(o *ledger.Order) string { return hex.EncodeToString(o.Bytes()) }
