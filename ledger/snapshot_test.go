@@ -2,9 +2,11 @@ package ledger_test
 
 import (
 	"bytes"
+	"encoding/binary"
 	"errors"
 	"iter"
 	"runtime"
+	"strings"
 	"testing"
 
 	"github.com/btcsuite/btcd/btcec/v2"
@@ -320,5 +322,48 @@ func TestVerifyHeadersInParts(t *testing.T) {
 		if at == n && err != nil || at < n && (!errors.As(err, &history) || history.Batch != uint64(at)+1) {
 			t.Errorf("header %d forged: %v", at, err)
 		}
+	}
+}
+
+// A snapshot of a cut gives its tree again: balances at the cut can be proved. One
+// whose balances were moved about is refused, though the sums still fit.
+func TestSnapshotOfACutProvesBalances(t *testing.T) {
+	b, _ := history(t)
+	s, err := replay(t, b.batches[:4], ledger.CheckAll) // with a cut in flight
+	if err != nil {
+		t.Fatal(err)
+	}
+	data := encodeSnapshot(t, s)
+	decoded, err := ledger.DecodeSnapshot(s.Charter(), data)
+	if err != nil {
+		t.Fatal(err)
+	}
+	for id := range ledger.AccountID(s.Accounts()) {
+		p, err := decoded.SumProof(4, id)
+		if err != nil || !p.Verify() || p.Books != s.Open().Books || id != ledger.Vault && p.Owed != s.Balance(id) {
+			t.Errorf("account %s: %+v, %v", id, p, err)
+		}
+	}
+	body := data[:len(data)-64]
+	const account, balance = 93, 72 // bytes of one, and where the balance begins
+	richest, other := 0, 0
+	for i := range int(s.Accounts() - uint32(ledger.FirstMember)) {
+		if id := ledger.FirstMember + ledger.AccountID(i); s.Balance(id) > s.Balance(ledger.FirstMember+ledger.AccountID(richest)) {
+			richest, other = i, richest
+		}
+	}
+	if richest == other {
+		other = 1
+	}
+	at := func(i int) []byte {
+		return body[len(body)-(int(s.Accounts())-int(ledger.FirstMember)-i)*account+balance:][:8]
+	}
+	move := func(i int, by int64) {
+		binary.BigEndian.PutUint64(at(i), uint64(int64(binary.BigEndian.Uint64(at(i)))+by))
+	}
+	move(richest, -1)
+	move(other, 1)
+	if _, err := ledger.DecodeSnapshotBody(s.Charter(), body); err == nil || !strings.Contains(err.Error(), "not those of its cut") {
+		t.Errorf("a satoshi moved between two accounts: %v", err)
 	}
 }
