@@ -13,6 +13,7 @@ import (
 	"github.com/btcsuite/btcd/chaincfg/chainhash"
 	"github.com/btcsuite/btcd/wire"
 
+	"github.com/daobank/daobank/bitcoind"
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/proof"
 	"github.com/daobank/daobank/settlement"
@@ -103,10 +104,34 @@ func (p *prover) transaction(ctx context.Context, txid chainhash.Hash, height ui
 		return nil, nil, nil, fmt.Errorf("transaction %s is not in block %d of your node", txid, height)
 	}
 	spent, err := p.spent(ctx, hash, at)
+	if errors.Is(err, errNoSpent) {
+		spent, err = p.lookUp(ctx, block.Transactions[at])
+	}
 	return block.Transactions[at], spent, block, err
 }
 
-// spent asks the node what a transaction of a block spends.
+// errNoSpent says that a node does not tell what a block's transactions spend. Bitcoin
+// Core does, unless it has pruned the block.
+var errNoSpent = errors.New("your node does not say what a block's transactions spend")
+
+// lookUp reads the transactions before one: for a node that keeps an index of them,
+// as btcd does.
+func (p *prover) lookUp(ctx context.Context, tx *wire.MsgTx) ([]*wire.TxOut, error) {
+	var list []*wire.TxOut
+	for _, in := range tx.TxIn {
+		before, _, _, err := p.node.Tx(ctx, in.PreviousOutPoint.Hash)
+		if err != nil {
+			return nil, fmt.Errorf("%w: %w", errNoSpent, err)
+		}
+		if int64(in.PreviousOutPoint.Index) >= int64(len(before.TxOut)) {
+			return nil, fmt.Errorf("%w: %s is not there", errNoSpent, in.PreviousOutPoint)
+		}
+		list = append(list, before.TxOut[in.PreviousOutPoint.Index])
+	}
+	return list, nil
+}
+
+// spent asks the node what a transaction of a block spends. Error: errNoSpent.
 func (p *prover) spent(ctx context.Context, block chainhash.Hash, at int) ([]*wire.TxOut, error) {
 	var answer struct {
 		Tx []struct {
@@ -120,16 +145,19 @@ func (p *prover) spent(ctx context.Context, block chainhash.Hash, at int) ([]*wi
 			} `json:"vin"`
 		} `json:"tx"`
 	}
-	if err := p.node.Call(ctx, "getblock", &answer, block.String(), 3); err != nil {
+	var refused *bitcoind.RPCError
+	if err := p.node.Call(ctx, "getblock", &answer, block.String(), 3); errors.As(err, &refused) {
+		return nil, fmt.Errorf("%w: %w", errNoSpent, err)
+	} else if err != nil {
 		return nil, err
 	}
 	if at >= len(answer.Tx) {
-		return nil, fmt.Errorf("your node shows block %s without its transactions", block)
+		return nil, errNoSpent
 	}
 	var list []*wire.TxOut
 	for _, in := range answer.Tx[at].Vin {
 		if in.Prevout == nil {
-			return nil, errors.New("your node does not say what a block's transactions spend: Bitcoin Core does, from version 23 on, unless it has pruned the block")
+			return nil, errNoSpent
 		}
 		amount, err := ledger.ParseBTC(in.Prevout.Value.String())
 		if err != nil {
