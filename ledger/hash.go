@@ -82,6 +82,17 @@ var hashers = sync.Pool{New: func() any { return &hasher{Hash: sha256.New()} }}
 type hasher struct {
 	hash.Hash
 	sum Hash
+	buf [96]byte // for nodes of a sum tree, of which a cut hashes very many
+}
+
+// end hashes what was gathered in the hasher's buffer, and gives the hasher back.
+func (t *tag) end(d *hasher, gathered []byte) Hash {
+	t.begin(d.Hash)
+	d.Write(gathered)
+	d.Sum(d.sum[:0])
+	h := d.sum
+	hashers.Put(d)
+	return h
 }
 
 var (

@@ -20,20 +20,19 @@ type SumNode struct {
 // SumLeaf is the leaf of an account: the tagged hash "daobank/sum/leaf" of the
 // account and what it is owed.
 func SumLeaf(account AccountID, owed Amount) SumNode {
-	var b [16]byte
-	be.PutUint64(b[:8], uint64(account))
-	be.PutUint64(b[8:], uint64(owed))
-	return SumNode{Hash: tagSumLeaf.hash(b[:]), Sum: owed}
+	d := hashers.Get().(*hasher)
+	b := be.AppendUint64(d.buf[:0], uint64(account))
+	b = be.AppendUint64(b, uint64(owed))
+	return SumNode{Hash: tagSumLeaf.end(d, b), Sum: owed}
 }
 
 func sumParent(left, right SumNode) SumNode {
-	var sums [16]byte
-	be.PutUint64(sums[:8], uint64(left.Sum))
-	be.PutUint64(sums[8:], uint64(right.Sum))
-	return SumNode{
-		Hash: tagSumNode.hash(left.Hash[:], sums[:8], right.Hash[:], sums[8:]),
-		Sum:  left.Sum + right.Sum,
-	}
+	d := hashers.Get().(*hasher)
+	b := append(d.buf[:0], left.Hash[:]...)
+	b = be.AppendUint64(b, uint64(left.Sum))
+	b = append(b, right.Hash[:]...)
+	b = be.AppendUint64(b, uint64(right.Sum))
+	return SumNode{Hash: tagSumNode.end(d, b), Sum: left.Sum + right.Sum}
 }
 
 // VerifySumPath reports whether an account is owed this much among accounts
