@@ -4,6 +4,9 @@ import (
 	"fmt"
 	"regexp"
 	"strings"
+	"time"
+
+	"github.com/jackc/pgx/v5"
 
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/ledger/postgres/lossy"
@@ -93,23 +96,61 @@ func (s *chaosStory) watch(w lossy.Write, written bool) bool {
 func (s *chaosStory) arrest(writes string, written bool) *arrest {
 	s.mu.Lock()
 	defer s.mu.Unlock()
-	for _, t := range transitions() {
-		if t.from != s.stage || t.writes != writes {
-			continue
+	if !written {
+		s.resolve()
+		s.pending, s.begun = nil, time.Now()
+		for _, t := range transitions() {
+			if t.from == s.stage && t.writes == writes {
+				s.pending = &t
+			}
 		}
-		at := boundary{t, written}
-		if written {
-			s.stage = t.to
-			s.taken[t]++
+		if s.pending == nil {
+			s.t.Errorf("a settlement that is %s writes %q: no transition of the table does that", s.stage, writes)
 		}
-		if victims := s.wanted[at]; len(victims) > 0 {
-			s.wanted[at] = victims[1:]
-			return &arrest{at: at, victim: victims[0], pass: make(chan bool, 1)}
-		}
+	}
+	if s.pending == nil {
 		return nil
 	}
-	s.t.Errorf("a settlement that is %s writes %q: no transition of the table does that", s.stage, writes)
+	at := boundary{*s.pending, written}
+	if written {
+		s.take()
+	}
+	if victims := s.wanted[at]; len(victims) > 0 {
+		s.wanted[at] = victims[1:]
+		return &arrest{at: at, victim: victims[0], pass: make(chan bool, 1)}
+	}
 	return nil
+}
+
+// take notes that the pending transition is written.
+func (s *chaosStory) take() {
+	s.taken[*s.pending]++
+	s.stage = s.pending.to
+	s.pending = nil
+	s.done++
+}
+
+// resolve finds out what became of a write whose reply nobody has seen: PostgreSQL may
+// have died with it on its lips.
+func (s *chaosStory) resolve() {
+	if s.pending == nil {
+		return
+	}
+	if n, err := s.written(); err == nil && n > s.done {
+		s.take()
+	}
+}
+
+// written counts the transitions that the database holds.
+func (s *chaosStory) written() (n int, err error) {
+	conn, err := pgx.Connect(s.ctx, s.database)
+	if err != nil {
+		return 0, err
+	}
+	defer conn.Close(s.ctx)
+	err = conn.QueryRow(s.ctx, `select (select count(*) from settlement_step where step <> 'waits') + (select count(*) from entry where kind in ($1, $2))`,
+		int(ledger.KindCut), int(ledger.KindSettled)).Scan(&n)
+	return n, err
 }
 
 // wants reports whether anybody is still to be struck at a transition.

@@ -2,16 +2,20 @@ package integration
 
 import (
 	"bytes"
+	"context"
 	"errors"
 	"log/slog"
+	"slices"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/btcsuite/btcd/txscript"
 	"github.com/btcsuite/btcd/wire"
 
 	"github.com/daobank/daobank/bitcoind"
 	"github.com/daobank/daobank/ledger"
+	"github.com/daobank/daobank/ledger/postgres/cluster"
 	"github.com/daobank/daobank/settlement"
 	"github.com/daobank/daobank/taproot"
 )
@@ -157,6 +161,35 @@ func TestTwoNodes(t *testing.T) {
 	if got := b.balance(alice.id); got != 10_000 {
 		t.Errorf("once the nodes agree alice has %d sat, want 10,000", got)
 	}
+}
+
+// TestSecondNodeOfServe: serve with --second-bitcoind waits for the other node and
+// tells, and goes on when that has the blocks too.
+func TestSecondNodeOfServe(t *testing.T) {
+	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
+	defer cancel()
+	net := bitcoind.StartNet(t, 2)
+	second := net.Nodes[1].Config()
+	h := newHouse(t, net.Nodes[0], cluster.Test(t), 1, 1)
+	h.bankEnv = []string{"DAOBANK_SECOND_BITCOIND=" + second.URL, "DAOBANK_SECOND_BITCOIND_USER=" + second.User,
+		"DAOBANK_SECOND_BITCOIND_PASSWORD=" + second.Password}
+	h.open(ctx)
+	c := newCustomer(ctx, h)
+	c.must(net.Partition(ctx, []int{0}, []int{1}))
+	before, err := c.client.Bank(ctx)
+	c.must(err)
+	log := h.logFromHere()
+	_, err = net.Nodes[0].Mine(ctx, 5)
+	c.must(err)
+	c.wait("the bank to tell that a node lags", func() (bool, string) {
+		lines := log.lines(t)
+		return slices.ContainsFunc(lines, func(line string) bool { return strings.Contains(line, "one node is behind the other") }), strings.Join(lines, "\n")
+	})
+	if bank, err := c.client.Bank(ctx); err != nil || bank.Height != before.Height {
+		t.Errorf("the books went from block %d to %d, which one node alone has; %v", before.Height, bank.Height, err)
+	}
+	c.must(net.Heal(ctx))
+	c.mine(1)
 }
 
 // TestNodeLies: a node that says its chain is longer than what it shows, or shorter

@@ -1,7 +1,9 @@
 package main
 
 import (
+	"encoding/json"
 	"fmt"
+	"io"
 	"slices"
 	"time"
 
@@ -34,6 +36,18 @@ type benchTarget struct {
 
 func atMost(name string, value float64, unit string, limit float64) benchTarget {
 	return benchTarget{Name: name, Value: value, Unit: unit, AtMost: &limit, Met: value <= limit}
+}
+
+// writeBenchJSON prints the figures of a run as one JSON object and, as the last line,
+// its targets.
+func writeBenchJSON(out io.Writer, figures any, targets []benchTarget) error {
+	encoder := json.NewEncoder(out)
+	if err := encoder.Encode(figures); err != nil {
+		return err
+	}
+	return encoder.Encode(struct {
+		Targets []benchTarget `json:"targets"`
+	}{targets})
 }
 
 // A benchClock times steps, each right after btcec verifications that take about

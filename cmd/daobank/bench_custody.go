@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -93,7 +92,7 @@ minutes.`,
 				}
 			}
 			if asJSON {
-				return printCustodyJSON(cmd.OutOrStdout(), b, targets)
+				return writeBenchJSON(cmd.OutOrStdout(), b, targets)
 			}
 			return b.writeText(cmd.OutOrStdout(), targets)
 		},
@@ -178,16 +177,6 @@ func thisMachine() benchMachine {
 		}
 	}
 	return m
-}
-
-func printCustodyJSON(out io.Writer, b *custodyBench, targets []benchTarget) error {
-	encoder := json.NewEncoder(out)
-	if err := encoder.Encode(b); err != nil {
-		return err
-	}
-	return encoder.Encode(struct {
-		Targets []benchTarget `json:"targets"`
-	}{targets})
 }
 
 func (b *custodyBench) writeSVG(path string) error {

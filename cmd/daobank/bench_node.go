@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -87,7 +86,7 @@ start of a container. It takes a few minutes.`,
 				return err
 			}
 			if asJSON {
-				return b.writeJSON(cmd.OutOrStdout())
+				return writeBenchJSON(cmd.OutOrStdout(), b, b.targets)
 			}
 			return b.writeText(cmd.OutOrStdout())
 		},
@@ -155,16 +154,6 @@ func (b *nodeBench) target(name string, value float64, unit string, limit float6
 }
 
 func milliseconds(d time.Duration) float64 { return microseconds(d) / 1000 }
-
-func (b *nodeBench) writeJSON(out io.Writer) error {
-	encoder := json.NewEncoder(out)
-	if err := encoder.Encode(b); err != nil {
-		return err
-	}
-	return encoder.Encode(struct {
-		Targets []benchTarget `json:"targets"`
-	}{b.targets})
-}
 
 func (b *nodeBench) writeText(out io.Writer) error {
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)

@@ -25,7 +25,7 @@ func TestBenchNode(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out bytes.Buffer
-	if err := b.writeJSON(&out); err != nil {
+	if err := writeBenchJSON(&out, b, b.targets); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")

@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"fmt"
 	"io"
 	"os"
@@ -76,7 +75,7 @@ every signature: it wants some 5 GB of memory and a quarter of an hour.`,
 				}
 			}
 			if asJSON {
-				return b.writeJSON(cmd.OutOrStdout())
+				return writeBenchJSON(cmd.OutOrStdout(), b, b.targets)
 			}
 			return b.writeText(cmd.OutOrStdout())
 		},
@@ -100,16 +99,6 @@ func runSettlementBench(ctx context.Context, o settlementBenchOptions, progress 
 		}
 	}
 	return b, nil
-}
-
-func (b *settlementBench) writeJSON(out io.Writer) error {
-	encoder := json.NewEncoder(out)
-	if err := encoder.Encode(b); err != nil {
-		return err
-	}
-	return encoder.Encode(struct {
-		Targets []benchTarget `json:"targets"`
-	}{b.targets})
 }
 
 func (b *settlementBench) writeText(out io.Writer) error {

@@ -32,7 +32,7 @@ func TestSettlementBenchPrints(t *testing.T) {
 		t.Fatal(err)
 	}
 	var out, svg bytes.Buffer
-	if err := b.writeJSON(&out); err != nil {
+	if err := writeBenchJSON(&out, b, b.targets); err != nil {
 		t.Fatal(err)
 	}
 	lines := bytes.Split(bytes.TrimSpace(out.Bytes()), []byte("\n"))

@@ -30,7 +30,7 @@ func TestBenchCustody(t *testing.T) {
 		}
 	}
 	var out bytes.Buffer
-	if err := printCustodyJSON(&out, b, targets); err != nil {
+	if err := writeBenchJSON(&out, b, targets); err != nil {
 		t.Fatal(err)
 	}
 	lines := strings.Split(strings.TrimSpace(out.String()), "\n")
