@@ -72,9 +72,12 @@ type chaosStory struct {
 	sends   []*bitcoind.Injected // what keeps the node from taking settlements
 	reasons int                  // refusals so far, for a new reason each time
 	fee     *bitcoind.Injected   // what the node says of fees
+	silent  bool                 // too few guardians are there to sign
+	seen    []*wire.MsgTx        // versions of settlements that were in the mempool, the newest last
 
 	mu      sync.Mutex
 	stage   settlement.Stage // of the settlement in flight, by what the bank writes
+	signed  bool             // its newest version is
 	pending *transition      // whose write has begun
 	begun   time.Time        // when
 	done    int              // transitions written since the bank was founded
@@ -221,7 +224,8 @@ func (s *chaosStory) strikeBoundaries(victims int) {
 	s.random.Shuffle(len(others), func(i, j int) { others[i], others[j] = others[j], others[i] })
 	s.mu.Lock()
 	turn := 0
-	for _, t := range transitions() {
+	all, _ := transitions()
+	for _, t := range slices.DeleteFunc(all, elsewhere) {
 		for _, written := range []bool{false, true} {
 			who := []string{"bank"}
 			for range victims - 1 {
@@ -245,43 +249,101 @@ func (s *chaosStory) strikeBoundaries(victims int) {
 // drive takes the settlement on along a way on which somebody is still to be struck.
 func (s *chaosStory) drive() {
 	s.t.Helper()
+	s.look()
 	switch stage := s.now(); stage {
-	case settlement.StageIdle, settlement.StageCut:
+	case settlement.StageIdle:
+		s.speak()
 		switch {
 		case s.wants(settlement.StageSigned, "step mined"):
 			s.loseReplies() // the node has it, the bank does not know
-		case s.wants(settlement.StageSigned, "step refused"):
+		case s.wants(settlement.StageSigned, "step refused"), s.wants(settlement.StageSigned, "journal cut"):
 			s.refuseSends()
 		default:
 			s.allowSends()
 		}
 		s.mine(1)
-	case settlement.StageSigned:
+	case settlement.StageCut: // the version before waits for a block
+		if !s.wants(stage, "step mined") {
+			s.speak()
+		}
+		s.mine(1)
+	case settlement.StageSigned: // the node refuses it
+		if s.wants(stage, "journal cut") && !s.wants(stage, "step mined") {
+			s.allowSends()
+			s.mine(1, bitcoind.MineEmpty())
+			return
+		}
+		if !s.wants(stage, "step mined") {
+			s.allowSends()
+		}
+		s.mine(1)
+	case settlement.StageBroadcast:
 		switch {
-		case s.wants(stage, "step mined"):
-			s.mine(1)
 		case s.wants(stage, "step refused"):
 			s.refuseSends()
+			s.house.bank.kill()
+			s.house.bank.start() // it sends again what it has sent
+			s.open()
+		case s.wants(settlement.StageCut, "step mined"):
+			s.hush()
+			fallthrough
+		case s.wants(stage, "journal cut"):
+			s.allowSends()
 			s.mine(1, bitcoind.MineEmpty())
 		default:
 			s.allowSends()
-			s.mine(1, bitcoind.MineEmpty())
+			s.mine(1)
 		}
-	case settlement.StageBroadcast:
-		if s.wants(stage, "step refused") {
-			s.refuseSends()
-			s.mine(1, bitcoind.MineEmpty())
-			return
-		}
-		s.allowSends()
-		s.mine(1)
 	case settlement.StageMined:
-		if s.wants(stage, "step returned") {
+		switch {
+		case s.wants(stage, "step mined"):
+			s.moveUnseen()
+		case s.wants(stage, "step returned"):
 			s.reorganise(2)
-			return
+		default:
+			s.speak()
+			s.allowSends()
+			s.mine(1)
 		}
-		s.allowSends()
-		s.mine(1)
+	}
+}
+
+// hush kills so many guardians that nothing is signed; speak brings them back.
+func (s *chaosStory) hush() {
+	if !s.silent {
+		s.struck["too few guardians left to sign"]++
+		for _, g := range s.house.guardians[1:] {
+			g.kill()
+		}
+		s.silent = true
+	}
+}
+
+func (s *chaosStory) speak() {
+	if s.silent {
+		for _, g := range s.house.guardians[1:] {
+			g.start()
+		}
+		s.silent = false
+	}
+}
+
+// moveUnseen lets the settlement stand in another block before the desk looks again.
+func (s *chaosStory) moveUnseen() {
+	s.t.Helper()
+	s.struck["the settlement moves to another block, unseen"]++
+	blind := s.rpc.Inject(bitcoind.Fault{Do: bitcoind.HTTPStatus(503)})
+	defer blind.Remove()
+	s.reorganise(2)
+	s.mine(1)
+}
+
+// look remembers the version of a settlement that is in the mempool.
+func (s *chaosStory) look() {
+	if txid, in := s.waiting(); in && !slices.ContainsFunc(s.seen, func(tx *wire.MsgTx) bool { return tx.TxHash() == txid }) {
+		if tx, _, _, err := s.node.Tx(s.ctx, txid); err == nil {
+			s.seen = append(s.seen, tx)
+		}
 	}
 }
 
@@ -296,6 +358,7 @@ func (s *chaosStory) reorganise(n int, options ...bitcoind.ReorgOption) {
 func (s *chaosStory) strikeMoments(moments int, until time.Time) {
 	s.t.Helper()
 	s.allowSends()
+	s.speak()
 	var deck []chaosFault
 	for n := range moments {
 		if time.Now().After(until) {
@@ -328,12 +391,16 @@ func (s *chaosStory) rush(d time.Duration) {
 func (s *chaosStory) rest() {
 	s.t.Helper()
 	s.allowSends()
+	s.speak()
 	s.sayFee(1_000)
 	s.until("the last orders", func(context.Context) (bool, string) {
 		answered, signed := s.count()
 		return answered == signed, fmt.Sprintf("%d of %d answered", answered, signed)
 	})
 	s.senders.Wait()
+	s.mu.Lock()
+	s.wanted = nil
+	s.mu.Unlock()
 	s.drain(s.settledAll)
 	s.proxy.Watch(nil)
 	s.house.bank.stop()
@@ -375,7 +442,8 @@ func (s *chaosStory) resting() (n int) {
 func (s *chaosStory) table(seed uint64, verdicts []*verdict) string {
 	var b strings.Builder
 	fmt.Fprintf(&b, "seed %d\n\ntransitions taken\n", seed)
-	for _, t := range transitions() {
+	all, _ := transitions()
+	for _, t := range all {
 		fmt.Fprintf(&b, "  %-88s %8d\n", t, s.taken[t])
 	}
 	fmt.Fprintf(&b, "\nfaults injected\n")

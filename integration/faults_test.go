@@ -47,7 +47,10 @@ func (s *chaosStory) strike(victim string, pass func(bool)) {
 		s.must(s.server.Restart(s.ctx))
 		s.open()
 	case "guardian":
-		g := s.house.guardians[s.random.IntN(len(s.house.guardians))]
+		g := s.house.guardians[0] // who is there even when others are not
+		if !s.silent {
+			g = s.house.guardians[s.random.IntN(len(s.house.guardians))]
+		}
 		g.kill()
 		pass(true)
 		g.start()
@@ -193,6 +196,10 @@ var faults = []chaosFault{
 		s.resupply()
 	}},
 	{"", (*chaosStory).evict},
+	{"", func(s *chaosStory) { s.another("an older version is mined", 0) }},
+	{"", func(s *chaosStory) {
+		s.another("blocks reorganised, another version in the new branch", 1+s.random.IntN(6))
+	}},
 	{"fees rise a hundredfold", func(s *chaosStory) { s.sayFee(200_000) }},
 	{"fees fall", func(s *chaosStory) { s.sayFee(1_000 + int64(s.random.IntN(3_000))) }},
 	{"blocks in a burst", func(s *chaosStory) { s.mine(2 + s.random.IntN(12)) }},
@@ -208,7 +215,8 @@ var faults = []chaosFault{
 
 // lieInWait lets somebody be struck the next time that some transition is taken.
 func (s *chaosStory) lieInWait() {
-	all, victims := transitions(), []string{"bank", "node", "PostgreSQL", "guardian"}
+	all, _ := transitions()
+	victims := []string{"bank", "node", "PostgreSQL", "guardian"}
 	at := boundary{all[s.random.IntN(len(all))], s.random.IntN(2) == 0}
 	s.mu.Lock()
 	defer s.mu.Unlock()
@@ -236,6 +244,67 @@ func (s *chaosStory) evict() {
 	s.mine(1, bitcoind.MineEmpty())
 	s.rush(100 * time.Millisecond)
 	s.mine(6)
+}
+
+// another lets a block hold a version of a settlement that was replaced: the next
+// block, or one that takes the place of the last ones, in one of which is the newest.
+func (s *chaosStory) another(name string, depth int) {
+	s.t.Helper()
+	all, _ := transitions()
+	if !slices.ContainsFunc(all, func(t transition) bool { return t.from == "broadcast" && t.writes == "journal cut" }) {
+		return // this bank replaces nothing
+	}
+	for range 4 * chaosDepth {
+		if s.minedAnother(depth) {
+			s.struck[name]++
+			return
+		}
+		s.flow()
+		if s.now() == "broadcast" && len(s.versions()) < 2 {
+			s.allowSends()
+			s.look()
+			s.mine(1, bitcoind.MineEmpty()) // so that it is replaced
+		} else {
+			s.drive()
+		}
+		s.quiet()
+	}
+}
+
+func (s *chaosStory) minedAnother(depth int) bool {
+	s.look()
+	versions := s.versions()
+	if len(versions) < 2 {
+		return false
+	}
+	old, newest := versions[len(versions)-2], versions[len(versions)-1]
+	if depth == 0 {
+		in, err := s.node.InMempool(s.ctx, newest.TxHash())
+		if err != nil || !in {
+			return false
+		}
+		_, err = s.node.Mine(s.ctx, 1, bitcoind.MineTxs(old))
+		return err == nil
+	}
+	_, confirmations, block, err := s.node.Tx(s.ctx, newest.TxHash())
+	if err != nil || block == nil || confirmations > int64(depth) {
+		return false
+	}
+	_, err = s.node.Reorg(s.ctx, depth, bitcoind.ReorgKeepAll(), bitcoind.ReorgReplace(newest.TxHash(), old))
+	return err == nil
+}
+
+// versions are those of the last settlement that was in the mempool, as far as they
+// were seen there.
+func (s *chaosStory) versions() (list []*wire.MsgTx) {
+	for _, tx := range slices.Backward(s.seen) {
+		a, _ := anchorOf(tx)
+		if b, _ := anchorOf(s.seen[len(s.seen)-1]); a != b {
+			break
+		}
+		list = append([]*wire.MsgTx{tx}, list...)
+	}
+	return list
 }
 
 // waiting is the settlement that waits in the node's mempool, if there is one: the
