@@ -253,14 +253,7 @@ func (s *chaosStory) drive() {
 	switch stage := s.now(); stage {
 	case settlement.StageIdle:
 		s.speak()
-		switch {
-		case s.wants(settlement.StageSigned, "step mined"):
-			s.loseReplies() // the node has it, the bank does not know
-		case s.wants(settlement.StageSigned, "step refused"), s.wants(settlement.StageSigned, "journal cut"):
-			s.refuseSends()
-		default:
-			s.allowSends()
-		}
+		s.prepare()
 		s.mine(1)
 	case settlement.StageCut: // the version before waits for a block
 		if !s.wants(stage, "step mined") {
@@ -268,15 +261,20 @@ func (s *chaosStory) drive() {
 		}
 		s.mine(1)
 	case settlement.StageSigned: // the node refuses it
-		if s.wants(stage, "journal cut") && !s.wants(stage, "step mined") {
+		switch {
+		case s.wants(stage, "step refused"):
+			s.refuseSends()
+			s.mine(1, bitcoind.MineEmpty())
+		case s.wants(stage, "step mined"):
+			s.loseReplies()
+			s.mine(1)
+		case s.wants(stage, "journal cut"):
 			s.allowSends()
 			s.mine(1, bitcoind.MineEmpty())
-			return
-		}
-		if !s.wants(stage, "step mined") {
+		default:
 			s.allowSends()
+			s.mine(1)
 		}
-		s.mine(1)
 	case settlement.StageBroadcast:
 		switch {
 		case s.wants(stage, "step refused"):
@@ -300,11 +298,23 @@ func (s *chaosStory) drive() {
 			s.moveUnseen()
 		case s.wants(stage, "step returned"):
 			s.reorganise(2)
-		default:
+		default: // once it is posted, the next may be cut at once
 			s.speak()
-			s.allowSends()
+			s.prepare()
 			s.mine(1)
 		}
+	}
+}
+
+// prepare decides what the node will say to the next settlement.
+func (s *chaosStory) prepare() {
+	switch {
+	case s.wants(settlement.StageSigned, "step mined"):
+		s.loseReplies() // the node has it, the bank does not know
+	case s.wants(settlement.StageSigned, "step refused"), s.wants(settlement.StageSigned, "journal cut"):
+		s.refuseSends()
+	default:
+		s.allowSends()
 	}
 }
 
