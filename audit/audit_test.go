@@ -34,6 +34,7 @@ type story struct {
 	table    *audit.Table
 	scanner  *audittest.Scanner
 	heads    map[uint64]ledger.Hash
+	dropped  []*wire.MsgBlock
 }
 
 // newStory: two members and the treasury get coins, ann pays bob, bob withdraws

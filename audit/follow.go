@@ -15,7 +15,7 @@ import (
 )
 
 // batchesAhead is how many batches are read and prepared before they are applied.
-const batchesAhead = 16
+const batchesAhead = 8
 
 // replayJournal follows the journal to its end or, with a table, to the batch
 // that the table stands at. It reports false when a batch broke the replay.

@@ -4,6 +4,8 @@ import (
 	"context"
 	"fmt"
 	"iter"
+	"maps"
+	"slices"
 
 	"github.com/btcsuite/btcd/chaincfg/chainhash"
 
@@ -102,7 +104,7 @@ func New(ctx context.Context, c Config) (*Audit, error) {
 
 // Round replays what the journal has beyond the round before, and compares
 // everything that stands at its end. After a Report that is not OK the Audit is of
-// no further use. Errors are those of Run.
+// no further use; after an error the next Round goes on. Errors are those of Run.
 //
 // When a Table is given, the journal is replayed to the batch at which the
 // table stood, so that a bank can be audited while it works.
@@ -115,6 +117,10 @@ func (a *Audit) Round(ctx context.Context) (*Report, error) {
 		}
 	}
 	whole, err := a.replayJournal(ctx)
+	if a.WithoutSignatures {
+		a.report.skip(CheckOrders, "the members' signatures were left out, as was asked; the rules hold")
+	}
+	a.replayed = a.report.clone() // what was found stays found, whatever goes wrong now
 	if err != nil {
 		return nil, err
 	}
@@ -127,10 +133,6 @@ func (a *Audit) Round(ctx context.Context) (*Report, error) {
 		}
 		return a.report, nil
 	}
-	if a.WithoutSignatures {
-		a.report.skip(CheckOrders, "the members' signatures were left out, as was asked; the rules hold")
-	}
-	a.replayed = a.report.clone() // a state that is saved says so, too
 	a.compareHeads()
 	a.compareTable()
 	a.compareCoins()
@@ -180,9 +182,10 @@ func (a *Audit) nodeError(ctx context.Context, err error, height uint32) error {
 // compareHeads notes the headers of others that this journal does not reach yet;
 // the replay compares the rest.
 func (a *Audit) compareHeads() {
-	for number := range a.Heads {
+	for _, number := range slices.Sorted(maps.Keys(a.Heads)) {
 		if number > a.report.Batches {
 			a.report.skip(CheckJournal, "not compared with the header that somebody else has of batch %d: the journal ends before it", number)
+			return
 		}
 	}
 }

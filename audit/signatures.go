@@ -22,11 +22,11 @@ const (
 // order of the batches, so that the first difference is the first of the journal.
 type signatures struct {
 	verifier *bip340.Verifier
-	group    *group   // that is being filled
-	groups   []*group // at work, oldest first
-	batches  []*taken // not released yet, oldest first
+	group    *group     // that is being filled
+	groups   []*group   // at work, oldest first
+	batches  []*waiting // not released yet, oldest first
 
-	waiting  int // entries since the last group was started
+	entries  int // since the last group was started
 	added    int // signatures that were added
 	verified int // of these, from the first, that are known to be good
 	forged   *ledger.HistoryError
@@ -38,8 +38,8 @@ type group struct {
 	bad   chan []int
 }
 
-// taken is a batch that is in the books and what to do when it is proved.
-type taken struct {
+// waiting is a batch that is in the books, and what to do when it is proved.
+type waiting struct {
 	unverified *ledger.Unverified
 	begin, end int // of its signatures among all
 	prove      func()
@@ -64,8 +64,8 @@ func (s *signatures) add(u *ledger.Unverified, items []bip340.Item, prove func()
 			s.start()
 		}
 	}
-	s.batches = append(s.batches, &taken{unverified: u, begin: begin, end: s.added, prove: prove})
-	if s.waiting += len(u.Entries()); s.waiting >= entriesTogether && s.group != nil {
+	s.batches = append(s.batches, &waiting{unverified: u, begin: begin, end: s.added, prove: prove})
+	if s.entries += len(u.Entries()); s.entries >= entriesTogether && s.group != nil {
 		s.start()
 	}
 	for len(s.groups) > runtime.GOMAXPROCS(0) {
@@ -76,7 +76,7 @@ func (s *signatures) add(u *ledger.Unverified, items []bip340.Item, prove func()
 // start verifies the group.
 func (s *signatures) start() {
 	g := s.group
-	s.group, s.groups, s.waiting = nil, append(s.groups, g), 0
+	s.group, s.groups, s.entries = nil, append(s.groups, g), 0
 	go func() { g.bad <- s.verifier.Verify(g.items) }()
 }
 

@@ -110,6 +110,51 @@ func TestRounds(t *testing.T) {
 	}
 }
 
+// A node that is away or behind ends a round, and nothing of what was found is lost:
+// the next says what an audit from the first batch says.
+func TestRoundAfterAnError(t *testing.T) {
+	for _, tt := range []struct {
+		name        string
+		spoil, mend func(s *story)
+	}{
+		{"the node away", func(s *story) { s.Chain.Away(errors.New("away")) }, func(s *story) { s.Chain.Away(nil) }},
+		{"the node behind", func(s *story) { s.dropped = s.Chain.Drop(3) }, func(s *story) { s.Chain.Restore(s.dropped) }},
+		{"the last block not deep enough", func(s *story) { s.dropped = s.Chain.Drop(1) }, func(s *story) { s.Chain.Restore(s.dropped) }},
+		{"a theft, and the last block not deep enough", func(s *story) {
+			s.steal(s.Books.Coins()[1])
+			s.dropped = s.Chain.Drop(1)
+		}, func(s *story) { s.Chain.Restore(s.dropped) }},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStory(t)
+			c := s.config()
+			c.Journal = s.Bank.Journal
+			a, err := audit.New(t.Context(), c)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if r, err := a.Round(t.Context()); err != nil || !r.OK {
+				t.Fatalf("%+v, %v", r, err)
+			}
+			s.goOn()
+			tt.spoil(s)
+			var unchecked *audit.UncheckedError
+			if r, err := a.Round(t.Context()); !errors.As(err, &unchecked) {
+				t.Fatalf("%+v, %v", r, err)
+			}
+			tt.mend(s)
+			got, err := a.Round(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			want, err := audit.Run(t.Context(), c)
+			if err != nil || !reflect.DeepEqual(got, want) {
+				t.Errorf("%v, got %+v\nwant %+v", err, got, want)
+			}
+		})
+	}
+}
+
 // Each row spoils what an audit goes on from, and says what it answers: a difference
 // where the bank is to blame, an error where nothing is proved.
 func TestResumeRefuses(t *testing.T) {

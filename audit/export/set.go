@@ -255,7 +255,7 @@ func (r *record) batch(bank ledger.BankID) (*ledger.Batch, error) {
 }
 
 // batchesAhead is how many batches are unpacked before they are asked for.
-const batchesAhead = 16
+const batchesAhead = 8
 
 // Batches yields the batches from a number on, in order, unpacked on all cores. The
 // last error is a *DamageError, the file system's or the context's.

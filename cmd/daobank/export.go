@@ -148,7 +148,7 @@ func checkAll(ctx context.Context, set *export.Set, out io.Writer) error {
 	var batches, entries uint64
 	head := charter.ID().String()
 	verify := func(b *ledger.Batch) (*ledger.Batch, error) { return b, b.Verify(charter.Operator) }
-	for b, err := range ahead.Map(ctx, 16, set.All, verify) {
+	for b, err := range ahead.Map(ctx, 8, set.All, verify) {
 		if err != nil {
 			return err
 		}
