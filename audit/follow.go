@@ -266,7 +266,7 @@ func (b *followed) countEntries() {
 		case ledger.KindSettled:
 			r.Settlements++
 		case ledger.KindCut:
-			since.cut()
+			since.cut(entry.Event.(*ledger.Cut).Settlement)
 		case ledger.KindRekey:
 			r.Signatures++
 			r.count(CheckKeys, 1)

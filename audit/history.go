@@ -46,7 +46,9 @@ func (s *SettlementPoint) NettingRatio() float64 {
 type interior struct {
 	transfers uint64
 	moved     ledger.Amount
-	atCut     *interior // what it was between the last cut and the one before
+
+	settlement uint32    // of the cut that ended it; 0 for none yet
+	atCut      *interior // what the settlement that was cut last settles
 }
 
 // count adds a transfer. Money that is passed on counts every time, so the sum can
@@ -58,7 +60,15 @@ func (i *interior) count(t *ledger.Transfer) {
 	}
 }
 
-func (i *interior) cut() { *i = interior{atCut: &interior{transfers: i.transfers, moved: i.moved}} }
+// cut ends what a settlement settles. A settlement that is cut again settles what came
+// since, too.
+func (i *interior) cut(settlement uint32) {
+	ended := &interior{transfers: i.transfers, moved: i.moved, settlement: settlement}
+	if before := i.atCut; before != nil && before.settlement == settlement {
+		ended.transfers, ended.moved = ended.transfers+before.transfers, ended.moved+before.moved
+	}
+	*i = interior{atCut: ended}
+}
 
 func settlementPoint(height uint32, built *netting.Transaction, open *ledger.OpenCut) SettlementPoint {
 	s := SettlementPoint{Number: open.Settlement, TxID: built.TxID.String(), Height: height, Batch: open.Batch,

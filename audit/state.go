@@ -56,6 +56,13 @@ type reachState struct {
 type interiorState struct {
 	Transfers uint64        `json:"transfers"`
 	Moved     ledger.Amount `json:"moved_sat"`
+	Cut       uint32        `json:"cut,omitempty"` // the settlement's number
+}
+
+func (i *interior) state() interiorState { return interiorState{i.transfers, i.moved, i.settlement} }
+
+func (i *interiorState) interior() interior {
+	return interior{transfers: i.Transfers, moved: i.Moved, settlement: i.Cut}
 }
 
 // Save writes the state after a Round whose Report is OK.
@@ -68,9 +75,10 @@ func (a *Audit) Save(w io.Writer) error {
 		return err
 	}
 	s := state{Bank: a.Charter.ID(), Descriptor: a.Vault.Descriptor(), Last: a.last.Bytes(), Reach: a.replay.reach,
-		Report: a.replayed, History: a.history, Since: interiorState{a.since.transfers, a.since.moved}}
+		Report: a.replayed, History: a.history, Since: a.since.state()}
 	if cut := a.since.atCut; cut != nil {
-		s.AtCut = &interiorState{cut.transfers, cut.moved}
+		ended := cut.state()
+		s.AtCut = &ended
 	}
 	for at, amount := range a.coins.unspent {
 		s.Coins = append(s.Coins, coinState{at.TxID, at.Vout, amount})
@@ -133,9 +141,10 @@ func Resume(ctx context.Context, c Config, saved []byte) (*Audit, error) {
 		a.coins.reaches = append(a.coins.reaches, reach{r.Height, r.Vaults, r.Count})
 	}
 	a.replayed, a.history = s.Report, s.History
-	a.since = interior{transfers: s.Since.Transfers, moved: s.Since.Moved}
+	a.since = s.Since.interior()
 	if s.AtCut != nil {
-		a.since.atCut = &interior{transfers: s.AtCut.Transfers, moved: s.AtCut.Moved}
+		ended := s.AtCut.interior()
+		a.since.atCut = &ended
 	}
 	a.report = a.replayed
 	return a, nil
