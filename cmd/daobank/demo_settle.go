@@ -159,9 +159,13 @@ func (d *demo) audit(ctx context.Context) error {
 	}
 	d.bank = nil
 	d.say("The bank is stopped: only its journal and the chain can speak now")
-	report, err := runAudit(ctx, &auditOptions{sourceOptions: sourceOptions{Bank: filepath.Join(d.dir, bankFileName), Postgres: d.dbURL}, Node: d.node.Config()})
+	page := filepath.Join(d.dir, "report")
+	report, err := runAudit(ctx, &auditOptions{sourceOptions: sourceOptions{Bank: filepath.Join(d.dir, bankFileName), Postgres: d.dbURL}, Node: d.node.Config(), Page: page})
 	if err != nil {
 		return err
+	}
+	if d.Data != "" { // else it goes with the rest
+		d.say("The audit as a page: %s", filepath.Join(page, "index.html"))
 	}
 	if err := report.WriteText(d.out); err != nil {
 		return err
