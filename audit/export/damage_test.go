@@ -49,7 +49,7 @@ func TestDamage(t *testing.T) {
 		{"a file cut short", func(f map[string][]byte) { f[second] = f[second][:len(f[second])-1] }, second, "it was cut short"},
 		{"the last file cut short", func(f map[string][]byte) { f[last] = f[last][:len(f[last])-1] }, last, "it was cut short"},
 		{"a file emptied", func(f map[string][]byte) { f[third] = nil }, third, "it was cut short"},
-		{"a byte of a batch changed", func(f map[string][]byte) { f[second][len(f[second])-9] ^= 1 }, second, "the record is cut short"},
+		{"a byte of a batch changed", func(f map[string][]byte) { f[second][len(f[second])-9] ^= 1 }, second, "the record is cut short or damaged"},
 		{"a byte of a segment's header changed", func(f map[string][]byte) { f[second][40] ^= 1 }, second, "its header is damaged"},
 		{"two files exchanged", func(f map[string][]byte) { f[second], f[third] = longer(f[third]), longer(f[second]) }, second, "it begins with batch 3"},
 		{"a file of another bank", func(f map[string][]byte) { f[second] = longer(strange[second]) }, second, "files of two banks were put together"},

@@ -337,7 +337,7 @@ func (s *Set) readSegment(g *segment, at *chainEnd, last bool, yield func(*recor
 	// torn is an end that a crash may leave, unless the index counts it.
 	torn := func(offset int64, what string) (string, error) {
 		if !last || offset < g.Bytes {
-			return "", damaged(g.File, offset, "%s is cut short", what)
+			return "", damaged(g.File, offset, "%s is cut short or damaged", what)
 		}
 		return fmt.Sprintf("%s has %d bytes at its end that are no whole batch: an export was broken off there, and the next goes on in another file", g.File, g.end-offset), nil
 	}
