@@ -2,12 +2,20 @@ package bip340
 
 // Known tells whether a verifier remembers a key.
 func (v *Verifier) Known(key [32]byte) bool {
-	_, ok := v.keys.y[key]
-	return ok
+	signers := []signer{{key: key}}
+	v.keys.find(signers)
+	return signers[0].known
 }
 
 // KeysKept is how many keys a verifier remembers.
-func (v *Verifier) KeysKept() int { return len(v.keys.y) }
+func (v *Verifier) KeysKept() (n int) {
+	for i := range v.keys.ys {
+		if !v.keys.ys[i].IsZero() {
+			n++
+		}
+	}
+	return n
+}
 
 // Parses tells whether a signature has its parts in range.
 func Parses(item Item) bool {

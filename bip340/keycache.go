@@ -1,6 +1,8 @@
 package bip340
 
 import (
+	"hash/maphash"
+	"math/rand/v2"
 	"sync"
 
 	"github.com/daobank/daobank/bip340/internal/secp256k1"
@@ -9,21 +11,51 @@ import (
 // A keyCache remembers the even y of x-only public keys, which costs a square
 // root to find. Only keys under which a signature was good get in: who wants to
 // push others out has to sign for it.
+//
+// The keys themselves are not kept. Each has a few places, by its hash, and the y
+// in one of them is the key's if the point is on the curve: no other y is even and
+// has that square. So a key takes 32 bytes.
 type keyCache struct {
-	max int
-	mu  sync.RWMutex
-	y   map[[32]byte]secp256k1.Element
+	max  int
+	once sync.Once
+	mu   sync.RWMutex
+	seed maphash.Seed // keeps keys from being made to meet
+	ways int          // places of a key
+	ys   []secp256k1.Element
+}
+
+// waysMax is how many places a key has. With four, a cache that is just large
+// enough forgets one key in twenty.
+const waysMax = 4
+
+// open takes the memory when the first key comes.
+func (c *keyCache) open() {
+	c.ways = min(c.max, waysMax)
+	sets := (c.max + c.ways - 1) / c.ways
+	c.seed, c.ys = maphash.MakeSeed(), make([]secp256k1.Element, sets*c.ways)
+}
+
+// places are where a key's y may stand.
+func (c *keyCache) places(key *[32]byte) []secp256k1.Element {
+	sets := uint64(len(c.ys) / c.ways)
+	first := int(maphash.Bytes(c.seed, key[:])%sets) * c.ways
+	return c.ys[first : first+c.ways]
 }
 
 // find fills in the points of the signers that are known.
 func (c *keyCache) find(signers []signer) {
 	c.mu.RLock()
 	defer c.mu.RUnlock()
+	if c.ys == nil {
+		return
+	}
 	for i := range signers {
 		s := &signers[i]
-		if y, ok := c.y[s.key]; ok {
-			s.point.X.SetBytes(&s.key)
-			s.point.Y, s.known, s.valid = y, true, true
+		for _, y := range c.places(&s.key) {
+			if s.point.LiftTo(&s.key, &y) {
+				s.known, s.valid = true, true
+				break
+			}
 		}
 	}
 }
@@ -35,13 +67,10 @@ func (c *keyCache) keep(signers []signer) {
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.y == nil {
-		c.y = make(map[[32]byte]secp256k1.Element)
-	}
+	c.once.Do(c.open)
 	for i := range signers {
 		if s := &signers[i]; s.proven && !s.known {
-			c.makeRoom(s.key)
-			c.y[s.key] = s.point.Y
+			*vacant(c.places(&s.key)) = s.point.Y
 		}
 	}
 }
@@ -55,14 +84,12 @@ func needed(signers []signer) bool {
 	return false
 }
 
-// makeRoom forgets a key, whichever a walk through the map meets first, if the
-// cache is full and the new key is not in it.
-func (c *keyCache) makeRoom(key [32]byte) {
-	if _, ok := c.y[key]; ok || len(c.y) < c.max {
-		return
+// vacant is a place that is free, or any: whose y is there is forgotten.
+func vacant(places []secp256k1.Element) *secp256k1.Element {
+	for i := range places {
+		if places[i].IsZero() { // no point has this y
+			return &places[i]
+		}
 	}
-	for k := range c.y {
-		delete(c.y, k)
-		return
-	}
+	return &places[rand.IntN(len(places))]
 }

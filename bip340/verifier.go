@@ -31,9 +31,9 @@ type Verifier struct {
 	batches sync.Pool // of *batch
 }
 
-// NewVerifier returns a Verifier that remembers up to keysMax public keys, at
-// about 100 bytes each. To find a key there saves a sixth of the work. With more
-// signers than that it forgets some at random.
+// NewVerifier returns a Verifier that remembers about keysMax public keys, at 32
+// bytes each, taken at the first signature. To find a key there saves a sixth of the
+// work. With as many signers as that, or more, it forgets some at random.
 func NewVerifier(keysMax int) *Verifier {
 	return &Verifier{keys: keyCache{max: keysMax}}
 }

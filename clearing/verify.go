@@ -19,9 +19,9 @@ const (
 	gatherMin = 64
 )
 
-// knownKeys is how many accounts' public keys the verifier remembers as points, at
-// about 100 bytes each: those that it has seen a signature of.
-const knownKeys = 1 << 18
+// knownKeys is about how many accounts' public keys the verifier remembers as points,
+// at 32 bytes each: those that it has seen a signature of.
+const knownKeys = 1 << 20
 
 // A verdict is what is known of an order's signature.
 type verdict byte

@@ -41,6 +41,18 @@ func LiftFour(points [4]*Affine, xs [4]*[32]byte) (ok [4]bool) {
 	return ok
 }
 
+// LiftTo sets p to the point of x if y is its even y, and tells whether it is. Else
+// p is the point at infinity.
+func (p *Affine) LiftTo(x *[32]byte, y *Element) bool {
+	var square Element
+	below := p.square(x, &square)
+	if p.Y = *y; below && p.Y.isRootOf(&square) && !p.Y.IsOdd() {
+		return true
+	}
+	*p = Affine{}
+	return false
+}
+
 // square sets p.X and tells whether it is below p, and y2 to what y² should be.
 func (p *Affine) square(x *[32]byte, y2 *Element) bool {
 	below := p.X.SetBytes(x)
