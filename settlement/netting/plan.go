@@ -188,9 +188,7 @@ func (p *plan) takePayouts(held []ledger.Payout, taken bool) {
 		const room = 4 * 2
 		out = p.fee(true) + ledger.Amount(taproot.FeeForWeight(room, p.feeRate))
 	}
-	for _, h := range p.payouts {
-		out += h.Amount
-	}
+	out += p.out()
 	weight := p.weight(true)
 	for _, h := range held {
 		if len(p.payouts) == p.limits.PayoutsMax {
@@ -218,6 +216,14 @@ func (p *plan) pay(h ledger.Payout) {
 	p.sharing[string(h.Script)]++
 }
 
+// out is what the payouts come to.
+func (p *plan) out() (sum ledger.Amount) {
+	for _, h := range p.payouts {
+		sum += h.Amount
+	}
+	return sum
+}
+
 // OutputFee is what one output of this script costs the miner, in satoshis, at
 // a rate in satoshis per 1,000 vbytes: the most that its withdrawals share.
 func OutputFee(script []byte, feeRate int64) ledger.Amount {
@@ -229,10 +235,7 @@ func OutputFee(script []byte, feeRate int64) ledger.Amount {
 // rounded up to a satoshi, come to beyond the price of the whole.
 func (p *plan) cut() (*ledger.Cut, error) {
 	shares, memberFee := p.shares()
-	var out ledger.Amount
-	for _, h := range p.payouts {
-		out += h.Amount
-	}
+	out := p.out()
 	fee := max(p.fee(true), memberFee)
 	if p.in-out-fee < ledger.Amount(taproot.DustLimit(p.change)) {
 		fee = max(p.in-out, p.fee(false), memberFee)
@@ -250,12 +253,19 @@ func (p *plan) cut() (*ledger.Cut, error) {
 	return cut, nil
 }
 
-// shares divides each output's fee among the withdrawals that share it. None pays
-// more than its order allows; the treasury pays the rest.
+// shares divides each output's fee among the withdrawals that share it, the first in
+// order of acceptance paying the remainder. None pays more than its order allows; the
+// treasury pays the rest.
 func (p *plan) shares() (shares []ledger.Amount, sum ledger.Amount) {
 	seen := make(map[string]ledger.Amount, len(p.sharing))
 	shares = make([]ledger.Amount, len(p.payouts))
-	for i, h := range p.payouts {
+	accepted := make([]int, len(p.payouts)) // places in payouts
+	for i := range accepted {
+		accepted[i] = i
+	}
+	slices.SortFunc(accepted, func(a, b int) int { return cmp.Compare(p.payouts[a].Ordinal, p.payouts[b].Ordinal) })
+	for _, i := range accepted {
+		h := p.payouts[i]
 		key := string(h.Script)
 		fee := OutputFee(h.Script, p.feeRate)
 		shares[i] = fee / p.sharing[key]

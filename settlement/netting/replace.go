@@ -101,7 +101,7 @@ func replaceAt(s *ledger.State, vaults *Vaults, rate int64, bid Bid, limits Limi
 		if err != nil {
 			return nil, err
 		}
-		vbytes := (p.weight(true) + 3) / 4 // without change it is less, and pays the same
+		vbytes := (p.weight(p.in > p.out()+cut.Fee) + 3) / 4
 		need := bid.Evicted + ledger.Amount(taproot.FeeForWeight(4*vbytes, bid.Step))
 		if cut.Fee >= need {
 			return cut, nil
