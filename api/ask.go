@@ -101,6 +101,21 @@ func (c *Client) Settlements(ctx context.Context, from uint32, limit int) ([]set
 	return form.Settlements, err
 }
 
+// Withdrawal returns a withdrawal by its order, from acceptance to its payment on
+// chain. Error besides: CodeNotFound, also for an order of another kind.
+func (c *Client) Withdrawal(ctx context.Context, ref ledger.OrderRef) (*settlement.Withdrawal, error) {
+	var form withdrawalForm
+	path := fmt.Sprintf("/v1/withdrawals/%d/%d", uint64(ref.Payer), ref.Sequence)
+	if err := c.get(ctx, path, nil, &form); err != nil {
+		return nil, err
+	}
+	if form.Withdrawal == nil {
+		return nil, malformed("the bank answered without a withdrawal")
+	}
+	form.Withdrawal.Script = form.Script
+	return form.Withdrawal, nil
+}
+
 // Healthy returns nil when the bank's process lives.
 func (c *Client) Healthy(ctx context.Context) error {
 	var s statusForm

@@ -42,6 +42,7 @@ var statuses = map[ledger.Code]int{
 	// It contradicts what was accepted before: read the account again.
 	ledger.CodeExists:       http.StatusConflict,
 	ledger.CodeSequenceUsed: http.StatusConflict,
+	ledger.CodeNotWaiting:   http.StatusConflict,
 	ledger.CodeSequenceGap:  http.StatusConflict,
 	ledger.CodePrevious:     http.StatusConflict,
 	// The rules refuse it.

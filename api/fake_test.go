@@ -254,6 +254,14 @@ func (f *fakeBank) Quote(context.Context, []byte) (settlement.Quote, error) {
 	return settlement.Quote{FeeRate: 2000, Fee: 86, FeeMax: 172, Height: 100}, f.fail
 }
 
+func (f *fakeBank) Withdrawal(_ context.Context, ref ledger.OrderRef) (*settlement.Withdrawal, error) {
+	if ref.Sequence != 2 {
+		return nil, postgres.ErrNotFound
+	}
+	return &settlement.Withdrawal{Payer: ref.Payer, Sequence: ref.Sequence, State: settlement.WithdrawalPaid, Amount: 70_000, Script: []byte{0, 1},
+		Cut: &settlement.EntryPlace{Batch: 9}, Settlement: 2, Version: 1, TxID: "5e2f", Confirmations: 3}, nil
+}
+
 func (f *fakeBank) Settlements(_ context.Context, from uint32, limit int) ([]settlement.Status, error) {
 	var list []settlement.Status
 	for n := max(from, 1); n <= 3 && len(list) < limit; n++ {

@@ -34,6 +34,11 @@ type Bank struct {
 	Batch         uint64                   `json:"batch"`  // last batch
 	Head          ledger.Hash              `json:"head"`   // hash of its header; the bank's id before the first
 	Settlements   uint32                   `json:"settlements"`
+	// Cleared is what transfers have moved inside since the founding, and Settled what
+	// settlements have paid out on chain. Ratio is both over the second; "" before it.
+	Cleared uint64 `json:"cleared_sat"`
+	Settled uint64 `json:"settled_sat"`
+	Ratio   string `json:"netting_ratio"`
 	// Attested is the last batch that as many guardians as must sign have
 	// replayed, and Anchored the last whose books are in a Bitcoin transaction at
 	// its depth; 0 for none. Both hold for all batches before, too.
@@ -186,6 +191,11 @@ type batchForm struct {
 type batchesForm struct {
 	Batches []batchForm `json:"batches"`
 	Next    uint64      `json:"next"` // number to go on from
+}
+
+type withdrawalForm struct {
+	*settlement.Withdrawal
+	Script hexBytes `json:"script"`
 }
 
 type settlementsForm struct {

@@ -44,6 +44,7 @@ type Attestations interface {
 type Desk interface {
 	Quote(ctx context.Context, script []byte) (settlement.Quote, error)
 	Settlements(ctx context.Context, from uint32, limit int) ([]settlement.Status, error)
+	Withdrawal(ctx context.Context, ref ledger.OrderRef) (*settlement.Withdrawal, error)
 }
 
 var (
@@ -105,6 +106,7 @@ func (b *bank) routes() []route {
 		{pattern: "GET /v1/proofs/balance/{account}", handle: b.getBalanceProof},
 		{pattern: "GET /v1/proofs/journal/{batch}", handle: b.getJournalProof},
 		{pattern: "GET /v1/proofs/consistency", handle: b.getConsistencyProof},
+		{pattern: "GET /v1/withdrawals/{payer}/{sequence}", handle: b.getWithdrawal},
 		{pattern: "GET /healthz", handle: getHealth},
 		{pattern: "GET /readyz", handle: b.getReady},
 	}

@@ -25,9 +25,14 @@ type orderForm struct {
 	Payments  []paymentForm `json:"payments,omitempty"` // transfer
 	Reference *hexBytes     `json:"reference,omitempty"`
 
-	Amount *ledger.Amount `json:"amount_sat,omitempty"` // withdraw
-	FeeMax *ledger.Amount `json:"fee_max_sat,omitempty"`
-	Script *hexBytes      `json:"script,omitempty"`
+	Amount *ledger.Amount `json:"amount_sat,omitempty"`  // withdraw
+	FeeMax *ledger.Amount `json:"fee_max_sat,omitempty"` // withdraw, standing
+	Script *hexBytes      `json:"script,omitempty"`      // withdraw, standing
+
+	Withdrawal *uint64 `json:"withdrawal,omitempty"` // cancel
+
+	Keep  *ledger.Amount `json:"keep_sat,omitempty"` // standing
+	Every *uint32        `json:"every_blocks,omitempty"`
 
 	Signature ledger.Signature `json:"signature"`
 }
@@ -52,6 +57,10 @@ func EncodeOrder(o *ledger.Order) ([]byte, error) {
 		}
 	case *ledger.Withdraw:
 		form.Amount, form.FeeMax, form.Script = &body.Amount, &body.FeeMax, (*hexBytes)(&body.Script)
+	case *ledger.Cancel:
+		form.Withdrawal = &body.Sequence
+	case *ledger.Standing:
+		form.Keep, form.Every, form.FeeMax, form.Script = &body.Keep, &body.Every, &body.FeeMax, (*hexBytes)(&body.Script)
 	case *ledger.Close:
 	default:
 		return nil, malformed("the order asks for nothing")
@@ -61,8 +70,9 @@ func EncodeOrder(o *ledger.Order) ([]byte, error) {
 }
 
 // DecodeOrder reads the JSON form of one order. Every field must be there and
-// no other may be. A withdrawal names its destination by "script" or by an
-// "address" of the network. The order is not checked any further.
+// no other may be. A withdrawal and a standing payout name their destination by
+// "script" or by an "address" of the network; an empty script ends a standing payout.
+// The order is not checked any further.
 //
 // Errors: *ledger.Error with CodeMalformed, CodeAmount for an amount that no
 // int64 holds, CodeAddressMalformed, CodeAddressNetwork.
@@ -102,8 +112,19 @@ func takeBody(f *fields, kind string, network *chaincfg.Params) ledger.Body {
 		return body
 	case ledger.KindClose.String():
 		return &ledger.Close{}
+	case ledger.KindCancel.String():
+		body := &ledger.Cancel{}
+		f.take("withdrawal", &body.Sequence)
+		return body
+	case ledger.KindStanding.String():
+		body := &ledger.Standing{}
+		f.take("keep_sat", (*satoshis)(&body.Keep))
+		f.take("every_blocks", &body.Every)
+		f.take("fee_max_sat", (*satoshis)(&body.FeeMax))
+		body.Script = takeScript(f, network)
+		return body
 	}
-	f.err = malformed("the order has the kind %.40q: use open, transfer, withdraw or close", kind)
+	f.err = malformed("the order has the kind %.40q: use open, transfer, withdraw, close, cancel or standing", kind)
 	return nil
 }
 

@@ -15,7 +15,7 @@ func (f *fixture) cut() ledger.Books {
 	f.mu.Lock()
 	defer f.mu.Unlock()
 	coin := f.state.Coins()[0].OutPoint
-	if _, err := f.apply(ledger.Entry{Event: &ledger.Cut{Settlement: f.state.Settlements() + 1, Inputs: []ledger.OutPoint{coin}}}); err != nil {
+	if _, err := f.apply(ledger.Entry{Event: &ledger.Cut{Settlement: f.state.Settlements() + 1, Version: 1, Inputs: []ledger.OutPoint{coin}}}); err != nil {
 		f.Fatal(err)
 	}
 	return f.state.Open().Books

@@ -75,6 +75,8 @@ func (b *bank) getBank(req *http.Request) (any, error) {
 		answer.Block = block.String()
 		answer.Batch, answer.Head = s.Last().Number, s.Head()
 		answer.Settlements = s.Settlements()
+		answer.Cleared, answer.Settled = s.Cleared(), s.PaidOut()
+		answer.Ratio = settlement.NettingRatio(answer.Cleared, answer.Settled)
 		for _, e := range s.Rekeys() {
 			answer.Rekeys = append(answer.Rekeys, Rekey{Generation: e.Generation, Policy: e.Policy, Signature: e.Signature})
 		}
@@ -285,6 +287,22 @@ func (b *bank) getSettlements(req *http.Request) (any, error) {
 		answer.Settlements = []settlement.Status{}
 	}
 	return answer, nil
+}
+
+func (b *bank) getWithdrawal(req *http.Request) (any, error) {
+	payer, err := b.pathAccount(req, "payer")
+	if err != nil {
+		return nil, err
+	}
+	sequence, err := number(req.PathValue("sequence"), "the sequence", 63)
+	if err != nil {
+		return nil, err
+	}
+	w, err := b.Desk.Withdrawal(req.Context(), ledger.OrderRef{Payer: payer, Sequence: sequence})
+	if err != nil {
+		return nil, err
+	}
+	return withdrawalForm{Withdrawal: w, Script: w.Script}, nil
 }
 
 // getHealth says that the process lives, and nothing more.

@@ -7,6 +7,7 @@ import (
 	"github.com/btcsuite/btcd/chaincfg"
 
 	"github.com/daobank/daobank/ledger"
+	"github.com/daobank/daobank/settlement"
 	"github.com/daobank/daobank/taproot"
 )
 
@@ -168,6 +169,17 @@ func TestJournalReplays(t *testing.T) {
 	var some batchesForm
 	if err := f.client.get(t.Context(), "/v1/batches?from=5&limit=3", nil, &some); err != nil || len(some.Batches) != 3 || some.Batches[0].Number != 5 || some.Next != 8 {
 		t.Errorf("from 5, 3 of them: %d batches, next %d, %v", len(some.Batches), some.Next, err)
+	}
+}
+
+func TestWithdrawal(t *testing.T) {
+	f := newFixture(t)
+	w, err := f.client.Withdrawal(t.Context(), ledger.OrderRef{Payer: 16, Sequence: 2})
+	if err != nil || w.State != settlement.WithdrawalPaid || w.Amount != 70_000 || len(w.Script) != 2 || w.Cut.Batch != 9 || w.Confirmations != 3 {
+		t.Errorf("the withdrawal is %+v, %v", w, err)
+	}
+	if _, err := f.client.Withdrawal(t.Context(), ledger.OrderRef{Payer: 16, Sequence: 3}); ledger.CodeOf(err) != CodeNotFound {
+		t.Errorf("another order: %v", err)
 	}
 }
 

@@ -13,6 +13,7 @@ import (
 	"time"
 
 	"github.com/btcsuite/btcd/chaincfg"
+	"github.com/btcsuite/btcd/chaincfg/chainhash"
 
 	"github.com/daobank/daobank/clearing"
 	"github.com/daobank/daobank/ledger"
@@ -28,6 +29,12 @@ func TestMain(m *testing.M) { os.Exit(cluster.Main(m)) }
 type estimator struct{ settlement.Chain }
 
 func (estimator) FeeRate(context.Context, int) (int64, error) { return 2_000, nil }
+
+func (estimator) Height(context.Context) (int32, error) { return 1, nil }
+
+func (estimator) BlockHash(context.Context, int32) (chainhash.Hash, error) {
+	return chainhash.Hash{1}, nil
+}
 
 // realBank is the real engine, store and desk on a real PostgreSQL, behind one
 // URL at which it can be stopped and opened again.

@@ -177,7 +177,7 @@ func (s *story) stealSettlement(change func(*wire.MsgTx)) {
 		events := honest[:1]
 		for _, e := range honest {
 			if d, ok := e.(*ledger.Deposit); ok && d.OutPoint.TxID == ledger.Hash(signed.TxHash()) {
-				return append(events, &ledger.Settled{Settlement: built.Settlement, TxID: d.OutPoint.TxID, ChangeVout: d.OutPoint.Vout})
+				return append(events, &ledger.Settled{Settlement: built.Settlement, Version: 1, TxID: d.OutPoint.TxID, ChangeVout: d.OutPoint.Vout})
 			}
 		}
 		return honest

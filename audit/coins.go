@@ -36,10 +36,10 @@ type spending struct {
 	thefts []Difference
 }
 
-// take follows the next block. built is the settlement in flight, nil for none;
-// a spend by any other transaction is a theft. With checked, what the books
+// take follows the next block. A spend by a transaction that is no version of the
+// settlement in flight is a theft. With checked, what the books
 // recorded of the block is true, also where it goes beyond the checker's watch.
-func (c *chainCoins) take(r *Replay, f *fact, built *netting.Transaction, checked bool) spending {
+func (c *chainCoins) take(r *Replay, f *fact, inFlight netting.Flight, checked bool) spending {
 	c.reaches = append(c.reaches, reach{height: f.height, vaults: len(r.vaults.All()),
 		count: [2]uint32{r.reach + netting.Gap, r.books.Settlements() + netting.Gap}})
 	// Without a settlement in flight its change is an output like any other.
@@ -66,7 +66,7 @@ func (c *chainCoins) take(r *Replay, f *fact, built *netting.Transaction, checke
 			if txid == (chainhash.Hash{}) {
 				txid = tx.TxHash()
 			}
-			if built == nil || txid != built.TxID {
+			if inFlight.Find(txid) == nil {
 				s.thefts = append(s.thefts, Difference{Check: CheckSpends, Height: f.height, OutPoint: coin.String(),
 					Text: fmt.Sprintf("block %d: coin %s of %d sat is spent by transaction %s, which is no settlement of the books: it was taken from the vault", f.height, coin, amount, txid)})
 			}

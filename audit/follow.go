@@ -5,6 +5,7 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"slices"
 
 	"github.com/btcsuite/btcd/chaincfg/chainhash"
 
@@ -107,6 +108,13 @@ func (a *Audit) follow(ctx context.Context, p *ledger.Prepared, signed *signatur
 	}
 	var history *ledger.HistoryError
 	facts, err := a.replay.readFacts(ctx, p)
+	if err == nil && a.lookAhead(ctx, p.Batch.Header.Number, facts) {
+		facts, err = a.replay.readFacts(ctx, p)
+	}
+	b := &followed{audit: a, batch: p}
+	if err == nil {
+		err = a.followBranch(ctx, b)
+	}
 	switch {
 	case errors.As(err, &history):
 		return ended(history)
@@ -114,7 +122,6 @@ func (a *Audit) follow(ctx context.Context, p *ledger.Prepared, signed *signatur
 		height, _ := books.Block()
 		return nil, a.nodeError(ctx, err, height+1)
 	}
-	b := &followed{audit: a, batch: p}
 	for _, f := range facts {
 		if err := a.examine(f, b); err != nil {
 			return nil, err
@@ -139,6 +146,75 @@ func (a *Audit) follow(ctx context.Context, p *ledger.Prepared, signed *signatur
 	return nil, nil
 }
 
+// lookAhead looks further on in the journal whether a block that the node does not have
+// in its chain has left it.
+func (a *Audit) lookAhead(ctx context.Context, from uint64, facts []*fact) bool {
+	gone := slices.IndexFunc(facts, func(f *fact) bool {
+		return !f.left && ledger.Hash(f.block().BlockHash()) != f.recorded[0].(*ledger.Block).Hash
+	})
+	if gone < 0 {
+		return false
+	}
+	for batch, err := range a.Journal.Batches(ctx, from+1) {
+		if err != nil {
+			return false
+		}
+		if e := reorganisedIn(batch); e != nil && e.From <= facts[gone].height {
+			a.replay.LeftChain(batch.Header.Number, e)
+			return true
+		}
+	}
+	return false
+}
+
+// reorganisedIn is the entry of a batch that takes the books to another branch; nil for
+// none. It is the first of its batch.
+func reorganisedIn(batch *ledger.Batch) *ledger.Reorganised {
+	if len(batch.Entries) == 0 || len(batch.Entries[0]) < 2 || ledger.Kind(batch.Entries[0][1]) != ledger.KindReorganised {
+		return nil
+	}
+	entry, err := ledger.DecodeEntry(batch.Entries[0])
+	if err != nil {
+		return nil
+	}
+	e, _ := entry.Event.(*ledger.Reorganised)
+	return e
+}
+
+// followBranch checks a batch that takes the books to another branch, and counts the
+// coins of that.
+func (a *Audit) followBranch(ctx context.Context, b *followed) error {
+	number := b.batch.Batch.Header.Number
+	var lie *netting.FactError
+	if err := a.replay.checkReorganised(ctx, b.batch); errors.As(err, &lie) {
+		b.found = append(b.found, Difference{Check: CheckChain, Batch: number, Height: lie.Height, Text: err.Error()})
+	} else if err != nil {
+		return err
+	}
+	e := reorganisedIn(b.batch.Batch)
+	if e == nil {
+		return nil
+	}
+	inFlight, err := a.replay.inFlight()
+	if err != nil {
+		return unchecked(err, "rebuild the settlement in flight")
+	}
+	height, _ := a.replay.Books().Block()
+	for h := e.From; h <= e.Height && e.From <= height; h++ {
+		blocks, err := netting.ReadBlocks(ctx, a.Chain, &a.Charter, h)
+		if err != nil {
+			return a.nodeError(ctx, err, h)
+		}
+		stolen := a.coins.take(a.replay, &fact{height: h, blocks: blocks}, slices.Concat(a.lost, inFlight), false)
+		for i := range stolen.thefts {
+			stolen.thefts[i].Batch = number
+		}
+		b.found, b.spent = append(b.found, stolen.thefts...), b.spent+len(stolen.spent)
+	}
+	a.lost = nil
+	return nil
+}
+
 // examine compares what a batch took from one block with the block.
 func (a *Audit) examine(f *fact, b *followed) error {
 	batch := b.batch.Batch.Header.Number
@@ -151,12 +227,18 @@ func (a *Audit) examine(f *fact, b *followed) error {
 	case err != nil:
 		return unchecked(err, "check block %d", f.height)
 	}
-	built, err := a.replay.inFlight()
+	inFlight, err := a.replay.inFlight()
 	if err != nil {
 		return unchecked(err, "rebuild the settlement in flight")
 	}
-	b.checkSettled(f, built, a.replay.Books().Open())
-	stolen := a.coins.take(a.replay, f, built, lie == nil)
+	if f.left {
+		// Its coins are counted when the books go on from another branch.
+		b.left++
+		a.lost = append(a.lost, inFlight...)
+		return nil
+	}
+	b.checkSettled(f, inFlight, a.replay.Books().Versions())
+	stolen := a.coins.take(a.replay, f, inFlight, lie == nil)
 	for i := range stolen.thefts {
 		stolen.thefts[i].Batch = batch
 	}
@@ -172,6 +254,7 @@ type followed struct {
 	batch *ledger.Prepared
 
 	found   []Difference
+	left    int // blocks that have left the chain since
 	spent   int // coins of the vault
 	posted  int // settlements
 	blocks  []BlockPoint
@@ -191,14 +274,15 @@ func (b *followed) note(books *ledger.State) {
 }
 
 // checkSettled compares a settlement that the books post with the transaction
-// that their cut gives and with the one in the block.
-func (b *followed) checkSettled(f *fact, built *netting.Transaction, open *ledger.OpenCut) {
+// that the cut of their version gives and with the one in the block.
+func (b *followed) checkSettled(f *fact, inFlight netting.Flight, versions []*ledger.OpenCut) {
 	batch := b.batch.Batch.Header.Number
 	for _, e := range f.recorded {
 		e, ok := e.(*ledger.Settled)
-		if !ok || built == nil {
-			continue
+		if !ok || e.Version == 0 || int(e.Version) > len(inFlight) {
+			continue // the books refuse it
 		}
+		built, open := inFlight[e.Version-1], versions[e.Version-1]
 		b.posted++
 		b.settled = append(b.settled, settlementPoint(f.height, built, open))
 		if err := settledAsCut(e, built, open, f); err != nil {
@@ -231,6 +315,7 @@ func (b *followed) prove() {
 	header := b.batch.Batch.Header
 	r.count(CheckJournal, 1)
 	r.Signatures++
+	r.BlocksLeft += uint64(b.left)
 	r.count(CheckSpends, b.spent)
 	r.count(CheckSettlements, b.posted)
 	b.countEntries()

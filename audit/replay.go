@@ -3,7 +3,9 @@ package audit
 import (
 	"context"
 	"fmt"
+	"slices"
 
+	"github.com/btcsuite/btcd/chaincfg/chainhash"
 	"github.com/btcsuite/btcd/wire"
 
 	"github.com/daobank/daobank/ledger"
@@ -21,7 +23,28 @@ type Replay struct {
 	chain   netting.Blocks
 	books   *ledger.State
 	watch   *netting.Watch
-	reach   uint32 // accounts after the last batch that held a block
+	flight  netting.Flight // what was built of the settlement in flight
+	reach   uint32         // accounts after the last batch that held a block
+	left    []span         // blocks of the books that left the chain, by what the journal says later
+	lenient bool           // such a block need not be on the node: what it held stays unchecked
+}
+
+// A span is blocks of the books that a later batch says have left the chain.
+type span struct {
+	from   uint32 // the lowest
+	before uint64 // batch that says so
+}
+
+// LeftChain tells the replay that a later batch takes the books to another branch,
+// from a block on. Blocks that the books took before are then looked up by their hash:
+// a node keeps those that it has seen.
+func (r *Replay) LeftChain(batch uint64, e *ledger.Reorganised) {
+	r.left = append(r.left, span{from: e.From, before: batch})
+}
+
+// hasLeft reports whether a block of a batch is known to have left the chain.
+func (r *Replay) hasLeft(batch uint64, height uint32) bool {
+	return slices.ContainsFunc(r.left, func(s span) bool { return batch < s.before && height >= s.from })
 }
 
 // NewReplay begins with the empty books of a bank and the vault of its founding.
@@ -61,6 +84,9 @@ func (r *Replay) Follow(ctx context.Context, batch *ledger.Batch) error {
 	if err != nil {
 		return err
 	}
+	if err := r.checkReorganised(ctx, p); err != nil {
+		return err
+	}
 	for _, f := range facts {
 		if err := r.checkFact(f); err != nil {
 			return fmt.Errorf("batch %d: %w", batch.Header.Number, err)
@@ -86,6 +112,8 @@ func (r *Replay) taken(p *ledger.Prepared, facts []*fact) error {
 
 // A fact is what a batch took from one block of the chain, and that block.
 type fact struct {
+	left     bool // the block has left the chain since
+	unseen   bool // and is not on the node
 	height   uint32
 	recorded []ledger.Event            // the Block and what follows it
 	blocks   map[uint32]*wire.MsgBlock // as netting.ReadBlocks gives them
@@ -119,11 +147,11 @@ func (r *Replay) readFacts(ctx context.Context, p *ledger.Prepared) ([]*fact, er
 					Reason: fmt.Sprintf("block %d does not follow block %d", e.Height, height)}
 			}
 			height++
-			blocks, err := netting.ReadBlocks(ctx, r.chain, &r.charter, e.Height)
+			f, err := r.readFact(ctx, batch.Header.Number, e)
 			if err != nil {
 				return nil, err
 			}
-			facts = append(facts, &fact{height: height, recorded: []ledger.Event{e}, blocks: blocks})
+			facts = append(facts, f)
 		case *ledger.Deposit, *ledger.Settled:
 			if len(facts) == 0 {
 				return nil, &ledger.HistoryError{Batch: batch.Header.Number, Entry: i,
@@ -136,9 +164,60 @@ func (r *Replay) readFacts(ctx context.Context, p *ledger.Prepared) ([]*fact, er
 	return facts, nil
 }
 
+// readFact reads the block that a batch took in.
+func (r *Replay) readFact(ctx context.Context, batch uint64, e *ledger.Block) (*fact, error) {
+	f := &fact{height: e.Height, recorded: []ledger.Event{e}}
+	if r.hasLeft(batch, e.Height) {
+		now, err := r.chain.BlockHash(ctx, int32(e.Height))
+		if err != nil {
+			return nil, err
+		}
+		f.left = ledger.Hash(now) != e.Hash
+	}
+	var err error
+	f.blocks, err = netting.ReadBlocks(ctx, r.chain, &r.charter, e.Height)
+	if err == nil && f.left {
+		f.blocks[e.Height], err = r.chain.Block(ctx, chainhash.Hash(e.Hash))
+		if f.unseen = err != nil && r.lenient; f.unseen {
+			return f, nil
+		}
+		if err != nil {
+			return nil, fmt.Errorf("block %d of the books, %s, has left the chain, and the node does not have it: %w", e.Height, chainhash.Hash(e.Hash), err)
+		}
+	}
+	return f, err
+}
+
+// checkReorganised compares a batch that takes the books to another branch with it.
+func (r *Replay) checkReorganised(ctx context.Context, p *ledger.Prepared) error {
+	batch := p.Batch
+	if batch.Header.Previous != r.books.Head() || p.Verify(r.charter.Operator) != nil {
+		return nil // Append names it
+	}
+	for i, entry := range p.Entries() {
+		e, ok := entry.Event.(*ledger.Reorganised)
+		if !ok {
+			continue
+		}
+		if i > 0 {
+			return &ledger.HistoryError{Batch: batch.Header.Number, Entry: i, Reason: "the books go on from another branch behind other entries of the batch"}
+		}
+		if err := r.watch.Extend(r.reach, r.books.Settlements()); err != nil {
+			return err
+		}
+		if err := netting.CheckReorganised(ctx, r.chain, r.books, r.watch, e); err != nil {
+			return fmt.Errorf("batch %d: %w", batch.Header.Number, err)
+		}
+	}
+	return nil
+}
+
 // checkFact compares what the batch says of a block with the block. Nothing may
 // be left out that pays an account which existed at the block before.
 func (r *Replay) checkFact(f *fact) error {
+	if f.unseen {
+		return nil
+	}
 	inFlight, err := r.inFlight()
 	if err != nil {
 		return err
@@ -150,11 +229,8 @@ func (r *Replay) checkFact(f *fact) error {
 	return netting.CheckFacts(r.vaults, f.recorded, want, f.blocks)
 }
 
-// inFlight rebuilds the settlement that the books wait for; nil for none.
-func (r *Replay) inFlight() (*netting.Transaction, error) {
-	open := r.books.Open()
-	if open == nil {
-		return nil, nil
-	}
-	return netting.Build(open, r.vaults)
+// inFlight rebuilds the versions of the settlement that the books wait for.
+func (r *Replay) inFlight() (_ netting.Flight, err error) {
+	r.flight, err = r.flight.Follow(r.books, r.vaults)
+	return r.flight, err
 }

@@ -34,6 +34,10 @@ type Report struct {
 	// OutsideSat are coins at the vault's addresses that the books rightly do
 	// not claim. Only a scan of the node's unspent outputs sees them.
 	OutsideSat ledger.Amount `json:"outside_sat"`
+	// BlocksLeft are blocks of the books that have left the chain since; the journal
+	// goes on from another branch. What was in one that the node has not kept stays
+	// unchecked; the coins are those of the branch.
+	BlocksLeft uint64 `json:"blocks_left"`
 
 	Checks []Check `json:"checks"`
 	// Notes are what a reader should know besides.

@@ -73,7 +73,8 @@ type Audit struct {
 	replay  *Replay
 	coins   *chainCoins
 	history History
-	since   interior // what was paid inside since the last cut
+	since   interior       // what was paid inside since the last cut
+	lost    netting.Flight // settlements that were in flight while the books were on blocks that left
 
 	last     ledger.SignedHeader // of the last batch that is proved; zero before the first
 	table    *Table              // of this round
@@ -91,6 +92,7 @@ func New(ctx context.Context, c Config) (*Audit, error) {
 	if c.Progress == nil {
 		c.Progress = func(Progress) {}
 	}
+	replay.lenient = true
 	a := &Audit{Config: c, replay: replay, coins: newChainCoins(), replayed: newReport(&c.Charter)}
 	a.report = a.replayed
 	if ledger.Hash(*c.Vault.Params().GenesisHash) != c.Charter.Chain {

@@ -2,6 +2,8 @@ package bitcoind
 
 import (
 	"context"
+	"errors"
+	"slices"
 
 	"github.com/btcsuite/btcd/btcutil"
 	"github.com/btcsuite/btcd/chaincfg/chainhash"
@@ -65,4 +67,50 @@ func (c *Client) mempoolLoaded(ctx context.Context) (bool, error) {
 // Calls add up. The transaction need not be in the mempool yet.
 func (c *Client) Prioritise(ctx context.Context, txid chainhash.Hash, delta btcutil.Amount) error {
 	return c.Call(ctx, "prioritisetransaction", nil, txid.String(), 0, int64(delta))
+}
+
+// Relay returns two rates of MempoolInfo: what enters the mempool now, and the step
+// by which a replacement pays more.
+func (c *Client) Relay(ctx context.Context) (floor, step int64, err error) {
+	info, err := c.MempoolInfo(ctx)
+	return max(info.Floor, info.MinRelay), info.Incremental, err
+}
+
+// PooledFees returns what a transaction of the mempool and all that is built on it
+// there pay, in satoshis: what one that replaces it has to exceed (BIP-125, rule 3).
+// pooled is false when it is not in the mempool.
+func (c *Client) PooledFees(ctx context.Context, txid chainhash.Hash) (sat int64, pooled bool, err error) {
+	if c.btcd { // has no getmempoolentry
+		return c.sumFees(ctx, txid)
+	}
+	var r struct {
+		Fees struct {
+			Descendant amountJSON `json:"descendant"`
+		} `json:"fees"`
+	}
+	err = c.Call(ctx, "getmempoolentry", &r, txid.String())
+	if errors.Is(err, &RPCError{Code: CodeNotFound}) {
+		return 0, false, nil
+	}
+	return int64(r.Fees.Descendant.Amount), err == nil, err
+}
+
+// sumFees is PooledFees from a copy of the whole mempool.
+func (c *Client) sumFees(ctx context.Context, txid chainhash.Hash) (sat int64, pooled bool, err error) {
+	pool, err := c.pool(ctx)
+	if err != nil || pool[txid.String()] == nil {
+		return 0, false, err
+	}
+	counted := map[string]bool{txid.String(): true}
+	sat = pool[txid.String()].fee
+	for grown := true; grown; {
+		grown = false
+		for id, t := range pool {
+			if !counted[id] && slices.ContainsFunc(t.depends, func(parent string) bool { return counted[parent] }) {
+				counted[id], grown = true, true
+				sat += t.fee
+			}
+		}
+	}
+	return sat, true, nil
 }

@@ -74,7 +74,7 @@ func (b *bank) awaitSnapshot(batch uint64) {
 // cut records a cut that takes the coins of all.
 func (b *bank) cut() {
 	b.t.Helper()
-	cut := &ledger.Cut{}
+	cut := &ledger.Cut{Version: 1}
 	err := b.View(b.t.Context(), func(s *ledger.State) {
 		cut.Settlement = s.Settlements() + 1
 		for _, c := range s.Coins() {

@@ -92,7 +92,7 @@ func TestCutEndsItsBatch(t *testing.T) {
 	b := openBank(t)
 	m := b.members(2, 10_000)
 	b.accept(m[0].withdraw(4000))
-	cut := &ledger.Cut{Settlement: 1, Inputs: []ledger.OutPoint{depositTo(m[0].id, 10_000, 101, 1).OutPoint},
+	cut := &ledger.Cut{Settlement: 1, Version: 1, Inputs: []ledger.OutPoint{depositTo(m[0].id, 10_000, 101, 1).OutPoint},
 		Payouts: []ledger.CutPayout{{Payer: m[0].id, Sequence: 1}}}
 	// An order that is sequenced in the same moment comes after the cut's batch.
 	release := b.hold()

@@ -19,7 +19,8 @@
 // Memory and Headers are what a guardian knows besides the journal, on disk:
 // what it has agreed to sign, written before a signature leaves, and every
 // header it has replayed, so that a restart cannot be shown another history
-// unseen. Without them it remembers only while it runs. Memory also counts what
+// unseen. Of the versions of one settlement it signs only such as share a coin with all
+// that it has signed, so that no two can be mined. Without them it remembers only while it runs. Memory also counts what
 // leaves the vault in 24 hours; Limits bound that, one settlement, and its fee.
 //
 // On failure: an error from the journal's source or from the node is passed on

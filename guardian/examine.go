@@ -130,7 +130,7 @@ func (g *Guardian) stillRight(r *round) string {
 
 // signed is what the guardian's memory keeps of a settlement.
 func (g *Guardian) signed(r *round) Signed {
-	s := Signed{Settlement: r.built.Settlement, TxID: ledger.Hash(r.built.TxID), PaidSat: r.paid, At: g.config.Now()}
+	s := Signed{Settlement: r.built.Settlement, Version: r.built.Version, TxID: ledger.Hash(r.built.TxID), PaidSat: r.paid, At: g.config.Now()}
 	for _, in := range r.built.Tx.TxIn {
 		s.Inputs = append(s.Inputs, ledger.OutPoint{TxID: ledger.Hash(in.PreviousOutPoint.Hash), Vout: in.PreviousOutPoint.Index})
 	}

@@ -16,9 +16,10 @@ import (
 	"github.com/daobank/daobank/ledger"
 )
 
-// Signed is a settlement that a guardian has agreed to sign.
+// Signed is a version of a settlement that a guardian has agreed to sign.
 type Signed struct {
 	Settlement uint32            `json:"settlement"`
+	Version    uint16            `json:"version"`
 	TxID       ledger.Hash       `json:"txid"` // wire byte order
 	Inputs     []ledger.OutPoint `json:"inputs"`
 	PaidSat    int64             `json:"paid_sat"` // leaves the vault: payouts and fee
@@ -84,16 +85,25 @@ func (m *Memory) Close() error {
 }
 
 // Check says why a settlement must not be signed beside what was signed before:
-// another transaction of the same number that does not spend the same inputs,
-// so that both could be mined, or more than the limits let out of the vault.
-// "" means that it may.
+// another transaction of the same number and version; no coin that is spent by it and
+// by all that was signed for its number, so that two of them could be mined; or more
+// than the limits let out of the vault. "" means that it may.
+//
+// The books have the same rules for the versions of a settlement (package ledger).
+// These ask no books: whatever journal a guardian is shown, no two of its signatures
+// for one number can take effect.
 func (m *Memory) Check(s Signed, limits Limits) string {
 	var day int64
 	counted := make(map[uint32]int64)
+	common := s.Inputs
 	for _, old := range m.list {
 		if old.Settlement == s.Settlement {
-			if old.TxID != s.TxID && !spendsAll(s.Inputs, old.Inputs) {
-				return fmt.Sprintf("transaction %s was signed for this number, and the two could both be mined", old.TxID)
+			common = shared(common, old.Inputs)
+			switch {
+			case old.Version == s.Version && old.TxID != s.TxID:
+				return fmt.Sprintf("transaction %s was signed for version %d of this number", old.TxID, old.Version)
+			case len(common) == 0:
+				return fmt.Sprintf("transaction %s was signed for this number, and no coin is spent by all that were: the two could both be mined", old.TxID)
 			}
 			continue
 		}
@@ -112,15 +122,18 @@ func (m *Memory) Check(s Signed, limits Limits) string {
 	return ""
 }
 
-// spendsAll reports whether a transaction that spends inputs excludes one that
-// spends others: they share at least all of the others.
-func spendsAll(inputs, others []ledger.OutPoint) bool {
+// shared are the inputs that stand in both lists.
+func shared(inputs, others []ledger.OutPoint) (both []ledger.OutPoint) {
+	known := make(map[ledger.OutPoint]bool, len(others))
 	for _, in := range others {
-		if !slices.Contains(inputs, in) {
-			return false
+		known[in] = true
+	}
+	for _, in := range inputs {
+		if known[in] {
+			both = append(both, in)
 		}
 	}
-	return true
+	return both
 }
 
 // Remember writes a settlement down. It is on disk when Remember returns nil.

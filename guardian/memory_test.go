@@ -13,8 +13,9 @@ import (
 // noon is when the stories of the memory begin.
 var noon = time.Date(2026, 11, 20, 12, 0, 0, 0, time.UTC)
 
+// signedAt is a transaction, whose first one of a settlement is version 'a'.
 func signedAt(settlement uint32, tx byte, hours int, paid int64, inputs ...byte) Signed {
-	s := Signed{Settlement: settlement, TxID: ledger.Hash{tx}, PaidSat: paid, At: noon.Add(time.Duration(hours) * time.Hour)}
+	s := Signed{Settlement: settlement, Version: uint16(tx), TxID: ledger.Hash{tx}, PaidSat: paid, At: noon.Add(time.Duration(hours) * time.Hour)}
 	for _, in := range inputs {
 		s.Inputs = append(s.Inputs, ledger.OutPoint{TxID: ledger.Hash{in}})
 	}
@@ -34,7 +35,11 @@ func TestMemoryCheck(t *testing.T) {
 		{"another that spends the same coin", []Signed{signedAt(1, 'a', 0, 50, 1)}, signedAt(1, 'b', 1, 60, 1), ""},
 		{"another that spends more", []Signed{signedAt(1, 'a', 0, 50, 1)}, signedAt(1, 'b', 1, 60, 1, 2), ""},
 		{"another that spends another coin", []Signed{signedAt(1, 'a', 0, 50, 1)}, signedAt(1, 'b', 1, 50, 2), "could both be mined"},
-		{"another that leaves a coin out", []Signed{signedAt(1, 'a', 0, 50, 1, 2)}, signedAt(1, 'b', 1, 50, 1), "could both be mined"},
+		{"another that leaves a coin out", []Signed{signedAt(1, 'a', 0, 50, 1, 2)}, signedAt(1, 'b', 1, 50, 1), ""},
+		{"a third that shares a coin with each and none with both", []Signed{signedAt(1, 'a', 0, 50, 1, 2), signedAt(1, 'b', 0, 50, 2, 3)}, signedAt(1, 'c', 1, 50, 1, 3), "could both be mined"},
+		{"a third that shares one with the last only", []Signed{signedAt(1, 'a', 0, 50, 1, 2), signedAt(1, 'b', 0, 50, 2, 3)}, signedAt(1, 'c', 1, 50, 3), "could both be mined"},
+		{"a third that shares one with both", []Signed{signedAt(1, 'a', 0, 50, 1, 2), signedAt(1, 'b', 0, 50, 2, 3)}, signedAt(1, 'c', 1, 50, 2, 4), ""},
+		{"another of the same version", []Signed{signedAt(1, 'a', 0, 50, 1)}, Signed{Settlement: 1, Version: 'a', TxID: ledger.Hash{'b'}, Inputs: []ledger.OutPoint{{TxID: ledger.Hash{1}}}}, "signed for version 97"},
 		{"too much at once", nil, signedAt(1, 'a', 0, 101, 1), "one settlement may take 100"},
 		{"too much in a day", []Signed{signedAt(1, 'a', 0, 100, 1), signedAt(2, 'b', 10, 100, 2)}, signedAt(3, 'c', 23, 51, 3), "a day may take 250"},
 		{"as much as a day may take", []Signed{signedAt(1, 'a', 0, 100, 1), signedAt(2, 'b', 10, 100, 2)}, signedAt(3, 'c', 23, 50, 3), ""},

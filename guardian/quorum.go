@@ -76,8 +76,8 @@ func (q *Quorum) Reachable(generation uint32) bool {
 
 // Sign returns one 64-byte BIP-340 signature for each input of the settlement
 // whose cut ended the batch. The guardians of each generation sign the inputs that
-// spend their coins. Error: *roast.NoQuorumError, which says of each guardian why
-// it did not sign.
+// spend their coins. Error: *netting.UnsignedError with a *roast.NoQuorumError, which
+// says of each guardian why it did not sign.
 func (q *Quorum) Sign(ctx context.Context, t *netting.Transaction, batch uint64) ([][]byte, error) {
 	raw, err := serialize(t.Tx)
 	if err != nil {
@@ -97,7 +97,7 @@ func (q *Quorum) Sign(ctx context.Context, t *netting.Transaction, batch uint64)
 			}
 			signed, err := q.collect(ctx, Proposal{Generation: generation, Settlement: t.Settlement, Batch: batch, Tx: raw}, messages)
 			if err != nil {
-				return err
+				return &netting.UnsignedError{Settlement: t.Settlement, Generation: generation, Err: err}
 			}
 			for i, at := range places {
 				sigs[at] = signed[i][:]

@@ -59,7 +59,8 @@ func TestGuardianRemembers(t *testing.T) {
 		{"another with the same coins", guardian.Signed{Settlement: 1, TxID: ledger.Hash{9}, Inputs: w.inputs()}, ""},
 		{"another with some of the coins", guardian.Signed{Settlement: 1, TxID: ledger.Hash{9}, Inputs: w.inputs()[:1]}, ""},
 		{"another with another coin", guardian.Signed{Settlement: 1, TxID: ledger.Hash{9}, Inputs: []ledger.OutPoint{other}}, beside},
-		{"another with one coin more", guardian.Signed{Settlement: 1, TxID: ledger.Hash{9}, Inputs: append(w.inputs(), other)}, beside},
+		{"another with one coin more", guardian.Signed{Settlement: 1, TxID: ledger.Hash{9}, Inputs: append(w.inputs(), other)}, ""},
+		{"another of the same version", guardian.Signed{Settlement: 1, Version: 1, TxID: ledger.Hash{9}, Inputs: w.inputs()}, "signed for version 1 of this number"},
 		{"another settlement with another coin", guardian.Signed{Settlement: 2, TxID: ledger.Hash{9}, Inputs: []ledger.OutPoint{other}}, ""},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -122,7 +123,7 @@ func TestGuardianRemembersAnotherHistory(t *testing.T) {
 	m.Close()
 	short.checkWilling(t, short.remembering(0, nil)) // one that has signed nothing
 	_, err := short.remembering(0, openMemory(t, path)).Commit(t.Context(), short.proposal(), short.request())
-	checkRefused(t, err, "the two could both be mined")
+	checkRefused(t, err, "signed for version 1 of this number")
 }
 
 // What is not on disk is not signed.

@@ -63,6 +63,9 @@ func (g *Guardian) catchUp(ctx context.Context) error {
 		} else {
 			err = g.follow(ctx, batch)
 		}
+		if differs := (*netting.FactError)(nil); errors.As(err, &differs) && g.lookAhead(ctx, batch.Header.Number, differs.Height) {
+			err = g.follow(ctx, batch)
+		}
 		if err != nil && errors.Is(context.Cause(ctx), ErrStalled) {
 			return fmt.Errorf("%w: %w", ErrStalled, err)
 		}
@@ -77,6 +80,28 @@ func (g *Guardian) catchUp(ctx context.Context) error {
 		}
 	}
 	return nil
+}
+
+// lookAhead looks whether the journal says further on that the block at a height, which
+// the guardian's node does not have in its chain, has left it: then the guardian checks
+// what the books took from it against the block that its node keeps beside the chain.
+func (g *Guardian) lookAhead(ctx context.Context, from uint64, height uint32) bool {
+	for batch, err := range g.config.Journal.Batches(ctx, from+1) {
+		if err != nil {
+			return false
+		}
+		for _, raw := range batch.Entries {
+			if len(raw) < 2 || ledger.Kind(raw[1]) != ledger.KindReorganised {
+				continue
+			}
+			entry, err := ledger.DecodeEntry(raw)
+			if e, ok := entry.Event.(*ledger.Reorganised); err == nil && ok && e.From <= height && batch.Verify(g.config.Charter.Operator) == nil {
+				g.replay.LeftChain(batch.Header.Number, e)
+				return true
+			}
+		}
+	}
+	return false
 }
 
 // follow takes the next batch into the books. One that contradicts itself, the

@@ -104,7 +104,8 @@ func (j *judge) comparePayouts() *verdict {
 
 // compareFees: the chain's fee is the cut's, and each withdrawal's part of it is what
 // docs/settlement.md says: an output of w vbytes costs ⌈w·r/1000⌉, shared equally,
-// and the first ones in order of acceptance pay what is left over.
+// and the first ones in order of acceptance pay what is left over, none of them above its
+// order's limit.
 func (j *judge) compareFees() *verdict {
 	v := &verdict{what: "fees: as in the chain, shared by the written rule, never above the order's limit"}
 	orders := j.withdrawals()
@@ -138,6 +139,7 @@ func (j *judge) compareFees() *verdict {
 				if ledger.Amount(i) < cost%ledger.Amount(len(list)) {
 					want++
 				}
+				want = min(want, orders[ledger.OrderRef{Payer: p.Payer, Sequence: p.Sequence}].FeeMax) // the treasury pays the rest
 				v.check(p.FeeShare == want, "settlement %d: withdrawal %d/%d pays %d sat for the miner, the rule says %d", number, p.Payer, p.Sequence, p.FeeShare, want)
 			}
 		}

@@ -74,7 +74,7 @@ func (v *verdict) check(right bool, format string, args ...any) {
 
 // judge looks at everything.
 func (e *evidence) judge() []*verdict {
-	j := &judge{evidence: e, cuts: make(map[uint32]*ledger.Cut), settled: make(map[uint32]*ledger.Settled),
+	j := &judge{evidence: e, versions: make(map[version]*ledger.Cut), cuts: make(map[uint32]*ledger.Cut), settled: make(map[uint32]*ledger.Settled),
 		places: make(map[ledger.Hash][]place), spends: make(map[uint32]*spend)}
 	return []*verdict{
 		j.readJournal(), j.followChain(), j.compareSettlements(), j.compareOrders(), j.comparePayouts(),
@@ -84,16 +84,23 @@ func (e *evidence) judge() []*verdict {
 
 type judge struct {
 	*evidence
-	cuts    map[uint32]*ledger.Cut
-	settled map[uint32]*ledger.Settled
-	height  uint32 // of the books
-	places  map[ledger.Hash][]place
-	written []ledger.AccountID // accounts in the order in which they were opened
-	listed  []*ledger.Deposit  // the journal's
+	versions map[version]*ledger.Cut
+	cuts     map[uint32]*ledger.Cut // of the version that was posted
+	settled  map[uint32]*ledger.Settled
+	height   uint32 // of the books
+	places   map[ledger.Hash][]place
+	written  []ledger.AccountID // accounts in the order in which they were opened
+	listed   []*ledger.Deposit  // the journal's
 
 	spends   map[uint32]*spend
 	coins    map[wire.OutPoint]ledger.Amount // unspent, by the blocks
 	deposits []deposit
+}
+
+// version names a version of a settlement.
+type version struct {
+	settlement uint32
+	number     uint16
 }
 
 // place is where an order stands in the journal.
@@ -199,12 +206,12 @@ func (j *judge) readEvent(v *verdict, event ledger.Event) {
 	case *ledger.Deposit:
 		j.listed = append(j.listed, e)
 	case *ledger.Cut:
-		j.cuts[e.Settlement] = e
+		j.versions[version{e.Settlement, e.Version}] = e
 	case *ledger.Settled:
 		if j.settled[e.Settlement] != nil {
 			v.fail("settlement %d is posted twice", e.Settlement)
 		}
-		j.settled[e.Settlement] = e
+		j.settled[e.Settlement], j.cuts[e.Settlement] = e, j.versions[version{e.Settlement, e.Version}]
 	}
 }
 

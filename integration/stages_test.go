@@ -161,8 +161,8 @@ func (b *bank) receivedBy(script []byte) (sat int64) {
 	return sat
 }
 
-// TestNodeRefuses: a refusal is recorded with the node's reason, once, and the
-// next block tries again.
+// TestNodeRefuses: a refusal is recorded with the node's reason, once for each
+// version, and the next block tries again.
 func TestNodeRefuses(t *testing.T) {
 	b, _ := newBankWithWithdrawal(t)
 	refused := 0
@@ -180,8 +180,8 @@ func TestNodeRefuses(t *testing.T) {
 	}
 	steps, err := b.store.Steps(b.ctx, 2)
 	b.must(err)
-	if len(steps) != 2 {
-		t.Errorf("%d steps are stored, want signed and one refused: %+v", len(steps), steps)
+	if len(steps) != 6 {
+		t.Errorf("%d steps are stored, want three versions signed and refused: %+v", len(steps), steps)
 	}
 	b.desk.Chain = b.node.Client
 	b.mine(depth + 1)

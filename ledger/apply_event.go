@@ -19,6 +19,12 @@ func (s *State) ApplyEvent(e Event) (Effects, error) {
 		err = s.applySettled(e)
 	case *Rekey:
 		err = s.applyRekey(e)
+	case *Draw:
+		err = s.applyDraw(e)
+	case *Reorganised:
+		err = s.applyReorganised(e)
+	case *Correct:
+		err = s.applyCorrect(e)
 	default:
 		err = fail(CodeEvent, "an event of no known kind")
 	}
@@ -69,7 +75,8 @@ func (s *State) applyDeposit(e *Deposit) error {
 	s.credited = at
 	s.coins[e.OutPoint] = Coin{OutPoint: e.OutPoint, Amount: e.Amount,
 		Generation: e.Generation, Branch: e.Branch, Index: e.Index, Height: s.height}
-	s.post(Vault, s.creditTo(e), e.Amount)
+	s.post(Vault, s.creditTo(e.OutPoint, e.Branch, e.Index), e.Amount)
+	delete(s.lost, e.OutPoint)
 	return nil
 }
 
@@ -85,10 +92,11 @@ func (s *State) creditHeight(e *Deposit) int64 {
 }
 
 // creditTo is the account that a deposit belongs to. Coins for nobody, for a
-// closed account or for an address that was never given out are in suspense.
-func (s *State) creditTo(e *Deposit) AccountID {
-	id := AccountID(e.Index)
-	if e.Branch != BranchDeposit {
+// closed account or for an address that was never given out are in suspense, and so
+// are coins that come back: who was paid with them has kept that.
+func (s *State) creditTo(at OutPoint, branch Branch, index uint32) AccountID {
+	id := AccountID(index)
+	if branch != BranchDeposit || s.lost[at] {
 		return Suspense
 	}
 	if id == Treasury {
@@ -98,120 +106,6 @@ func (s *State) creditTo(e *Deposit) AccountID {
 		return Suspense
 	}
 	return id
-}
-
-func (s *State) applyCut(e *Cut) error {
-	open, err := s.planCut(e)
-	if err != nil {
-		return err
-	}
-	var shares Amount
-	for _, p := range open.Payouts {
-		owner := s.account(p.Payer)
-		owner.held -= p.Amount + p.FeeMax
-		s.post(p.Payer, WithdrawalsPending, p.Amount+p.FeeMax)
-		delete(s.held, p.OrderRef)
-		shares += p.FeeShare
-	}
-	s.post(Treasury, MinerFees, e.Fee-shares)
-	s.open = open
-	s.settlements = e.Settlement
-	return nil
-}
-
-// planCut checks a cut against the books and gathers what it names.
-func (s *State) planCut(e *Cut) (*OpenCut, error) {
-	switch {
-	case s.open != nil:
-		return nil, fail(CodeEvent, "settlement %d is in flight: no cut before it is posted", s.open.Settlement)
-	case e.Settlement != s.settlements+1:
-		return nil, fail(CodeEvent, "the cut is for settlement %d, the next is %d", e.Settlement, s.settlements+1)
-	case len(e.Inputs) == 0 || len(e.Inputs) > MaxInputs || len(e.Payouts) > MaxPayouts:
-		return nil, fail(CodeEvent, "the cut has %d inputs and %d payouts", len(e.Inputs), len(e.Payouts))
-	case e.Fee < 0 || e.Fee > MaxAmount:
-		return nil, fail(CodeEvent, "the cut's fee is %d sat", e.Fee)
-	}
-	open := &OpenCut{Settlement: e.Settlement, Generation: s.Generation(), FeeRate: e.FeeRate, Fee: e.Fee}
-	in, err := s.planInputs(e, open)
-	if err != nil {
-		return nil, err
-	}
-	out, shares, err := s.planPayouts(e, open)
-	if err != nil {
-		return nil, err
-	}
-	if shares > e.Fee || e.Fee-shares > s.Balance(Treasury) {
-		return nil, fail(CodeEvent, "the fee is %d sat, members pay %d sat and the treasury has %d sat", e.Fee, shares, s.Balance(Treasury))
-	}
-	if open.Change = in - out - e.Fee; open.Change < 0 {
-		return nil, fail(CodeEvent, "the cut spends %d sat and pays %d sat and a fee of %d sat", in, out, e.Fee)
-	}
-	return open, nil
-}
-
-func (s *State) planInputs(e *Cut, open *OpenCut) (sum Amount, err error) {
-	seen := make(map[OutPoint]bool, len(e.Inputs))
-	open.Inputs = make([]Coin, len(e.Inputs))
-	for i, in := range e.Inputs {
-		coin, ok := s.coins[in]
-		if !ok || seen[in] {
-			return 0, fail(CodeEvent, "input %s is not a coin of the vault or stands twice", in)
-		}
-		seen[in] = true
-		open.Inputs[i] = coin
-		sum += coin.Amount // at most the vault's total: no overflow
-	}
-	return sum, nil
-}
-
-func (s *State) planPayouts(e *Cut, open *OpenCut) (sum, shares Amount, err error) {
-	seen := make(map[OrderRef]bool, len(e.Payouts))
-	open.Payouts = make([]Payout, len(e.Payouts))
-	for i, p := range e.Payouts {
-		ref := OrderRef{Payer: p.Payer, Sequence: p.Sequence}
-		held, ok := s.held[ref]
-		if !ok || seen[ref] {
-			return 0, 0, fail(CodeEvent, "payout %s is not a held withdrawal or stands twice", ref)
-		}
-		if p.FeeShare < 0 || p.FeeShare > held.FeeMax {
-			return 0, 0, fail(CodeEvent, "payout %s is charged %d sat for the miner, its order allows %d sat", ref, p.FeeShare, held.FeeMax)
-		}
-		seen[ref] = true
-		held.FeeShare = p.FeeShare
-		open.Payouts[i] = held
-		sum += held.Amount
-		shares += p.FeeShare
-	}
-	return sum, shares, nil
-}
-
-func (s *State) applySettled(e *Settled) error {
-	switch {
-	case s.open == nil || s.open.Settlement != e.Settlement:
-		return fail(CodeEvent, "settlement %d is not in flight", e.Settlement)
-	case (e.ChangeVout == NoChange) != (s.open.Change == 0):
-		return fail(CodeEvent, "settlement %d has %d sat of change, but output %d is named for it", e.Settlement, s.open.Change, int32(e.ChangeVout))
-	}
-	change := OutPoint{TxID: e.TxID, Vout: e.ChangeVout}
-	if _, ok := s.coins[change]; ok {
-		return fail(CodeEvent, "settlement %d has the change %s, which is a coin of the vault already", e.Settlement, change)
-	}
-	for _, in := range s.open.Inputs {
-		delete(s.coins, in.OutPoint)
-	}
-	for _, p := range s.open.Payouts {
-		s.account(p.Payer).withdrawals--
-		s.post(WithdrawalsPending, Vault, p.Amount)
-		s.post(WithdrawalsPending, MinerFees, p.FeeShare)
-		s.post(WithdrawalsPending, p.Payer, p.FeeMax-p.FeeShare)
-	}
-	s.post(MinerFees, Vault, s.open.Fee)
-	if s.open.Change > 0 {
-		s.coins[change] = Coin{OutPoint: change, Amount: s.open.Change,
-			Generation: s.open.Generation, Branch: BranchChange, Index: e.Settlement, Height: s.height}
-	}
-	s.open = nil
-	return nil
 }
 
 func (s *State) applyRekey(e *Rekey) error {

@@ -15,7 +15,9 @@ func (o *Order) Check(bank BankID) error {
 		return body.check(o.Payer)
 	case *Withdraw:
 		return body.check()
-	case *Close:
+	case *Standing:
+		return body.check()
+	case *Close, *Cancel:
 		return nil
 	}
 	return fail(CodeMalformed, "the order asks for nothing")
@@ -57,14 +59,19 @@ func (w *Withdraw) check() error {
 	if !w.Amount.Valid() {
 		return errAmount(w.Amount)
 	}
-	if w.FeeMax < 0 || w.FeeMax > MaxAmount {
-		return fail(CodeAmount, "the highest fee is %v: it must be between 0 and 21,000,000 BTC", w.FeeMax)
+	return checkPayout(w.Amount, w.FeeMax, w.Script)
+}
+
+// checkPayout checks what is to leave an account, or to stay in it, beside a fee.
+func checkPayout(amount, feeMax Amount, script []byte) error {
+	if feeMax < 0 || feeMax > MaxAmount {
+		return fail(CodeAmount, "the highest fee is %v: it must be between 0 and 21,000,000 BTC", feeMax)
 	}
-	if _, ok := addAmounts(w.Amount, w.FeeMax); !ok {
-		return fail(CodeOverflow, "the withdrawal and its highest fee add up to more than 21,000,000 BTC")
+	if _, ok := addAmounts(amount, feeMax); !ok {
+		return fail(CodeOverflow, "the amount and the highest fee add up to more than 21,000,000 BTC")
 	}
-	if !payable(w.Script) {
-		return fail(CodeScript, "the script %x cannot be paid: use a P2PKH, P2SH, P2WPKH, P2WSH or P2TR address", w.Script)
+	if !payable(script) {
+		return fail(CodeScript, "the script %x cannot be paid: use a P2PKH, P2SH, P2WPKH, P2WSH or P2TR address", script)
 	}
 	return nil
 }
@@ -108,6 +115,14 @@ func (s *State) CanApplyOrder(o *Order) error {
 			return fail(CodeDust, "the withdrawal of %d sat is too small to be paid on chain: withdraw at least %d sat", body.Amount, s.charter.WithdrawalMin)
 		}
 		return covers(o.Payer, payer, body.Amount+body.FeeMax)
+	case *Cancel:
+		ref := OrderRef{Payer: o.Payer, Sequence: body.Sequence}
+		if _, held := s.held[ref]; !held {
+			return fail(CodeNotWaiting, "order %s is no withdrawal that waits: it is being settled, is paid, or was cancelled before", ref)
+		}
+		return nil
+	case *Standing:
+		return nil
 	default:
 		if payer.balance != 0 || payer.withdrawals != 0 {
 			return fail(CodeNotEmpty, "account %s has %d sat and %d open withdrawals: empty it and wait for them before closing",
@@ -209,16 +224,35 @@ func (s *State) carryOut(o *Order, digest Hash) Effects {
 	case *Transfer:
 		for _, p := range body.Payments {
 			s.post(o.Payer, p.Payee, p.Amount)
+			s.cleared += uint64(p.Amount)
 		}
 	case *Withdraw:
-		payer.held += body.Amount + body.FeeMax
-		payer.withdrawals++
-		s.ordinal++
-		ref := OrderRef{Payer: o.Payer, Sequence: o.Sequence}
-		s.held[ref] = Payout{OrderRef: ref, Amount: body.Amount, FeeMax: body.FeeMax,
-			Script: bytes.Clone(body.Script), Ordinal: s.ordinal}
+		s.hold(payer, Payout{OrderRef: OrderRef{Payer: o.Payer, Sequence: o.Sequence},
+			Amount: body.Amount, FeeMax: body.FeeMax, Script: bytes.Clone(body.Script)})
+	case *Cancel:
+		s.release(OrderRef{Payer: o.Payer, Sequence: body.Sequence})
+	case *Standing:
+		s.instruct(o.Payer, o.Sequence, body)
 	case *Close:
 		payer.closed = true
+		delete(s.standing, o.Payer)
 	}
 	return Effects{Postings: s.postings}
+}
+
+// hold accepts a withdrawal.
+func (s *State) hold(owner *account, p Payout) {
+	s.ordinal++
+	p.Ordinal, p.Height = s.ordinal, s.height
+	owner.held += p.Amount + p.FeeMax
+	owner.withdrawals++
+	s.held[p.OrderRef] = p
+}
+
+// release ends a withdrawal that waits: what it holds is available again.
+func (s *State) release(ref OrderRef) {
+	p, owner := s.held[ref], s.account(ref.Payer)
+	owner.held -= p.Amount + p.FeeMax
+	owner.withdrawals--
+	delete(s.held, ref)
 }

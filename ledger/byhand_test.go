@@ -57,6 +57,10 @@ func handUnsigned(o *ledger.Order) []byte {
 		kind, body = 3, concat(sat(b.Amount), sat(b.FeeMax), u8(byte(len(b.Script))), b.Script)
 	case *ledger.Close:
 		kind = 4
+	case *ledger.Cancel:
+		kind, body = 5, u64(b.Sequence)
+	case *ledger.Standing:
+		kind, body = 6, concat(sat(b.Keep), u32(b.Every), sat(b.FeeMax), u8(byte(len(b.Script))), b.Script)
 	}
 	return concat(u8(1), u8(kind), o.Bank[:], u64(uint64(o.Payer)), u64(o.Sequence), o.Previous[:], u32(o.Expiry), body)
 }
@@ -71,7 +75,7 @@ func handEvent(event ledger.Event) []byte {
 		return concat(u8(1), u8(65), e.OutPoint.TxID[:], u32(e.OutPoint.Vout), sat(e.Amount),
 			u32(e.Generation), u8(byte(e.Branch)), u32(e.Index), u32(e.Height), u32(e.TxIndex))
 	case *ledger.Cut:
-		b := concat(u8(1), u8(66), u32(e.Settlement), u64(e.FeeRate), sat(e.Fee), u16(len(e.Inputs)))
+		b := concat(u8(1), u8(66), u32(e.Settlement), u16(int(e.Version)), u64(e.FeeRate), sat(e.Fee), u16(len(e.Inputs)))
 		for _, in := range e.Inputs {
 			b = concat(b, in.TxID[:], u32(in.Vout))
 		}
@@ -81,9 +85,27 @@ func handEvent(event ledger.Event) []byte {
 		}
 		return b
 	case *ledger.Settled:
-		return concat(u8(1), u8(67), u32(e.Settlement), e.TxID[:], u32(e.ChangeVout))
+		return concat(u8(1), u8(67), u32(e.Settlement), u16(int(e.Version)), e.TxID[:], u32(e.ChangeVout))
 	case *ledger.Rekey:
 		return concat(u8(1), u8(68), u32(e.Generation), u16(len(e.Policy)), e.Policy, e.Signature[:])
+	case *ledger.Draw:
+		return concat(u8(1), u8(69), u64(uint64(e.Payer)))
+	case *ledger.Reorganised:
+		b := concat(u8(1), u8(70), u32(e.From), u32(e.Height), e.Hash[:], u16(len(e.Removed)))
+		for _, at := range e.Removed {
+			b = concat(b, at.TxID[:], u32(at.Vout))
+		}
+		b = concat(b, u16(len(e.Added)))
+		for _, a := range e.Added {
+			b = concat(b, a.OutPoint.TxID[:], u32(a.OutPoint.Vout), sat(a.Amount), u32(a.Generation), u8(byte(a.Branch)), u32(a.Index), u8(map[bool]byte{true: 1}[a.Deposit]))
+		}
+		b = concat(b, u16(len(e.Paid)))
+		for _, ref := range e.Paid {
+			b = concat(b, u64(uint64(ref.Payer)), u64(ref.Sequence))
+		}
+		return b
+	case *ledger.Correct:
+		return concat(u8(1), u8(71), u64(uint64(e.Account)), sat(e.Amount), u64(e.Batch), u32(e.Index))
 	}
 	return nil
 }

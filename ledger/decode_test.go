@@ -10,7 +10,7 @@ import (
 
 // A count beyond its limit is refused even when all of its items are there.
 func TestCountsBeyondTheLimit(t *testing.T) {
-	cutPrefix := concat(u8(1), u8(66), u32(1), u64(1), u64(1))
+	cutPrefix := concat(u8(1), u8(66), u32(1), u16(1), u64(1), u64(1))
 	for _, tt := range []struct {
 		name string
 		data []byte

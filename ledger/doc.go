@@ -35,15 +35,23 @@
 //	transfer  payer                payee                each payment's
 //	withdraw  -                    -                    Amount + FeeMax are held
 //	cut       owner of a payout    withdrawals-pending  Amount + FeeMax, the hold ends
-//	          treasury             miner-fees           Fee - all FeeShares
-//	settled   withdrawals-pending  vault                Amount, for each payout
-//	          withdrawals-pending  miner-fees           FeeShare, for each payout
-//	          withdrawals-pending  owner of the payout  FeeMax - FeeShare, for each payout
+//	          treasury             miner-fees           Fee - all FeeShares, beyond what is reserved
+//	settled   withdrawals-pending  vault                Amount, for each payout of the version
+//	          withdrawals-pending  miner-fees           FeeShare, for each payout of the version
+//	          withdrawals-pending  owner of the payout  FeeMax - FeeShare, for each payout of the version
+//	          withdrawals-pending  owner of the payout  Amount + FeeMax, for each of other versions: held again
 //	          miner-fees           vault                Fee, once
-//	open, close, block             move nothing
+//	          miner-fees           treasury             what was reserved for a dearer version
+//	reorganised                                         coins that come and go, through suspense
+//	correct   suspense             member, treasury     Amount
+//	open, close, block, cancel, standing, draw          move nothing
 //
-// A withdrawal goes through three states: held from its order on, taken by a
-// cut, paid when the settlement is posted. Its account cannot close before that.
+// A withdrawal goes through three states: held from its order on (or from the draw of
+// a standing payout), taken by a cut, paid when the settlement is posted. While it is
+// held its owner can cancel it. Its account cannot close before it is paid or cancelled.
+//
+// A settlement has versions, which replace each other until a block holds one. All of
+// them spend a common coin, so no chain holds two (flight.go says why that suffices).
 //
 // A posting of zero is left out. A deposit is in suspense when it paid a change
 // address, an index that no member has, or an account that is closed; coins in
@@ -89,7 +97,8 @@
 //     for one order; Append with CheckAll does, for a batch.
 //   - It does not see the chain. That a deposit, a block or a settlement is true
 //     is for those who have a node to check; the books refuse only what
-//     contradicts the books. They do not remember spent coins.
+//     contradicts the books. They do not remember spent coins, but for those that a
+//     deep reorganisation took from them.
 //   - It builds no transaction and judges no fee rate. A Cut says which coins and
 //     withdrawals it takes; that the choice is good is the settlement's matter.
 //   - It stores nothing, and a State is not safe for concurrent use.

@@ -10,17 +10,17 @@ func (s *State) Fingerprint() string {
 	books.postings = nil // scratch space, not part of the books
 	books.verifier = nil // neither are these
 	books.sums = nil
-	books.open = nil // a pointer: written out below
+	books.versions = nil // pointers: written out below
 	books.accounts = nil
 	accounts := make([]account, s.Accounts())
 	for i := range accounts {
 		accounts[i] = *s.accounts.at(uint32(i))
 	}
-	var open OpenCut
-	if s.open != nil {
-		open = *s.open
+	var open []OpenCut
+	for _, v := range s.versions {
+		open = append(open, *v)
 	}
-	return fmt.Sprintf("%+v\naccounts %+v\nopen %v %+v", books, accounts, s.open != nil, open)
+	return fmt.Sprintf("%+v\naccounts %+v\nopen %+v", books, accounts, open)
 }
 
 // SumRoot folds the leaves of a sum tree, as Seal does at a cut.

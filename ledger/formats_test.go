@@ -33,7 +33,7 @@ func TestFormatsPageIsComplete(t *testing.T) {
 	for _, file := range files {
 		names = append(names, "| `"+filepath.Base(file)+"` |")
 	}
-	if want := 22 + 11 + 11; len(names) != want {
+	if want := 23 + 11 + 11; len(names) != want {
 		t.Errorf("found %d codes, tags and files, want %d: %q", len(names), want, names)
 	}
 	for _, name := range names {

@@ -2,6 +2,7 @@ package ledger_test
 
 import (
 	"math/big"
+	"slices"
 
 	"github.com/daobank/daobank/ledger"
 )
@@ -21,10 +22,14 @@ type model struct {
 	next     uint64                   // number of the next account
 	used     map[handHash]bool        // keys that have or had an account
 	payouts  map[[2]uint64]*modelPayout
+	standing map[uint64]*modelStanding
 	coins    map[modelCoin]int64
+	lost     map[modelCoin]bool   // by a reorganisation
 	keyOf    map[modelCoin]uint32 // generation of the key that a coin belongs to
 	last     [4]uint64            // books' height, block, transaction, output of the last deposit
-	flight   *modelFlight
+	flight   []*modelFlight       // versions of the settlement in flight
+	batch    uint64               // number of the last batch
+	cleared  uint64               // satoshis that transfers have moved
 	cuts     uint32
 	keys     uint32 // that the vault was given after its first
 	sealed   bool   // false between a cut or rekey and the end of its batch
@@ -38,8 +43,14 @@ type modelAccount struct {
 }
 
 type modelPayout struct {
-	amount, feeMax, share int64
-	state                 string // held, taken or paid
+	amount, feeMax int64
+	state          string // held, taken, paid or cancelled
+}
+
+type modelStanding struct {
+	sequence             uint64
+	keep, every, highest int64
+	next                 int64
 }
 
 type modelCoin struct {
@@ -50,7 +61,9 @@ type modelCoin struct {
 type modelFlight struct {
 	number  uint32
 	inputs  []modelCoin
+	amounts []int64 // of the inputs
 	payouts [][2]uint64
+	shares  []int64
 	fee     int64
 	change  int64
 	key     uint32 // generation that gets the change
@@ -60,7 +73,7 @@ type modelFlight struct {
 func newModel(c ledger.Charter) *model {
 	m := &model{charter: c, bank: handTag("daobank/charter", handCharter(&c)), height: c.BirthHeight, tip: c.BirthHash,
 		accounts: map[uint64]*modelAccount{}, system: map[uint64]*big.Int{}, next: 16, used: map[handHash]bool{},
-		payouts: map[[2]uint64]*modelPayout{}, coins: map[modelCoin]int64{}, keyOf: map[modelCoin]uint32{}, sealed: true}
+		payouts: map[[2]uint64]*modelPayout{}, standing: map[uint64]*modelStanding{}, lost: map[modelCoin]bool{}, coins: map[modelCoin]int64{}, keyOf: map[modelCoin]uint32{}, sealed: true}
 	for id := uint64(0); id < 16; id++ {
 		m.system[id] = new(big.Int)
 	}
@@ -206,6 +219,22 @@ func (m *model) shape(o *ledger.Order, keyOK func(ledger.Key) bool) string {
 		if !standard(b.Script) {
 			return "unsupported_script"
 		}
+	case *ledger.Standing:
+		if len(b.Script) == 0 {
+			if b.Keep != 0 || b.FeeMax != 0 || b.Every != 0 {
+				return "malformed"
+			}
+			return ""
+		}
+		if b.Keep != 0 && !inRange(int64(b.Keep)) || b.Every < 1 || b.FeeMax != 0 && !inRange(int64(b.FeeMax)) {
+			return "amount_out_of_range"
+		}
+		if int64(b.Keep)+int64(b.FeeMax) > 21e14 {
+			return "amount_overflow"
+		}
+		if !standard(b.Script) {
+			return "unsupported_script"
+		}
 	}
 	return ""
 }
@@ -259,6 +288,7 @@ func (m *model) carryOut(id uint64, o *ledger.Order) string {
 		}
 		for _, p := range b.Payments {
 			m.move(id, uint64(p.Payee), int64(p.Amount))
+			m.cleared += uint64(p.Amount)
 		}
 	case *ledger.Withdraw:
 		if b.Amount < m.charter.WithdrawalMin {
@@ -268,15 +298,30 @@ func (m *model) carryOut(id uint64, o *ledger.Order) string {
 			return "insufficient_funds"
 		}
 		m.payouts[[2]uint64{id, o.Sequence}] = &modelPayout{amount: int64(b.Amount), feeMax: int64(b.FeeMax), state: "held"}
+	case *ledger.Cancel:
+		p := m.payouts[[2]uint64{id, b.Sequence}]
+		if p == nil || p.state != "held" {
+			return "withdrawal_not_waiting"
+		}
+		p.state = "cancelled"
+	case *ledger.Standing:
+		s := &modelStanding{sequence: o.Sequence, keep: int64(b.Keep), every: int64(b.Every), highest: int64(b.FeeMax)}
+		if old := m.standing[id]; old != nil {
+			s.next = old.next
+		}
+		if m.standing[id] = s; len(b.Script) == 0 {
+			delete(m.standing, id)
+		}
 	case *ledger.Close:
 		if m.balance(id).Sign() != 0 {
 			return "account_not_empty"
 		}
 		for ref, p := range m.payouts {
-			if ref[0] == id && p.state != "paid" {
+			if ref[0] == id && (p.state == "held" || p.state == "taken") {
 				return "account_not_empty"
 			}
 		}
+		delete(m.standing, id)
 		m.accounts[id].closed = true
 	}
 	return ""
@@ -306,8 +351,134 @@ func (m *model) event(event ledger.Event) bool {
 		}
 		m.keys, m.sealed = e.Generation, false
 		return true
+	case *ledger.Draw:
+		return m.draw(uint64(e.Payer))
+	case *ledger.Reorganised:
+		return m.reorganised(e)
+	case *ledger.Correct:
+		to, sum := m.balance(uint64(e.Account)), big.NewInt(int64(e.Amount))
+		a := m.accounts[uint64(e.Account)]
+		if !inRange(int64(e.Amount)) || sum.Cmp(m.system[5]) > 0 || to == nil || a == nil && e.Account != 2 || a != nil && a.closed ||
+			e.Batch < 1 || e.Batch > m.batch {
+			return false
+		}
+		m.move(5, uint64(e.Account), int64(e.Amount))
+		return true
 	}
 	return false
+}
+
+func (m *model) draw(id uint64) bool {
+	s := m.standing[id]
+	if s == nil || int64(m.height) < s.next {
+		return false
+	}
+	ref := [2]uint64{id, s.sequence}
+	if last := m.payouts[ref]; last != nil && (last.state == "held" || last.state == "taken") {
+		return false
+	}
+	amount := new(big.Int).Sub(m.available(id), big.NewInt(s.keep+s.highest))
+	if amount.Cmp(big.NewInt(int64(m.charter.WithdrawalMin))) < 0 {
+		return false
+	}
+	m.payouts[ref] = &modelPayout{amount: amount.Int64(), feeMax: s.highest, state: "held"}
+	s.next = min(int64(m.height)+s.every, 1<<32-1)
+	return true
+}
+
+func (m *model) reorganised(e *ledger.Reorganised) bool {
+	if e.From <= m.charter.BirthHeight || e.From > m.height || e.Height < m.height || handHash(e.Hash) == m.tip ||
+		len(e.Removed) > 900 || len(e.Added) > 900 || len(e.Paid) > 900 {
+		return false
+	}
+	have, sum := new(big.Int).Add(m.system[5], m.system[2]), m.owed()
+	added := map[modelCoin]bool{}
+	for _, a := range e.Added {
+		coin := modelCoin{handHash(a.OutPoint.TxID), a.OutPoint.Vout}
+		sum.Add(sum, big.NewInt(int64(a.Amount)))
+		if _, known := m.coins[coin]; known || added[coin] || !inRange(int64(a.Amount)) || a.Generation > m.keys || a.Branch > 1 || sum.Cmp(supply) > 0 {
+			return false
+		}
+		added[coin] = true
+		if m.addedTo(&a) == 5 {
+			have.Add(have, big.NewInt(int64(a.Amount)))
+		}
+	}
+	paid := map[[2]uint64]bool{}
+	for _, r := range e.Paid {
+		ref := [2]uint64{uint64(r.Payer), r.Sequence}
+		p := m.payouts[ref]
+		if p == nil || p.state != "held" || paid[ref] {
+			return false
+		}
+		paid[ref] = true
+		have.Add(have, big.NewInt(p.amount))
+	}
+	removed := map[modelCoin]bool{}
+	for _, at := range e.Removed {
+		coin := modelCoin{handHash(at.TxID), at.Vout}
+		amount, known := m.coins[coin]
+		if !known || removed[coin] {
+			return false
+		}
+		removed[coin] = true
+		have.Sub(have, big.NewInt(amount))
+	}
+	if have.Sign() < 0 {
+		return false
+	}
+	if len(m.flight) > 0 {
+		safe := false
+		for coin := range m.coins {
+			safe = safe || m.inAll(coin) && !removed[coin]
+		}
+		if !safe {
+			return false
+		}
+	}
+	for _, a := range e.Added {
+		coin := modelCoin{handHash(a.OutPoint.TxID), a.OutPoint.Vout}
+		m.coins[coin], m.keyOf[coin] = int64(a.Amount), a.Generation
+		m.move(1, m.addedTo(&a), int64(a.Amount))
+		delete(m.lost, coin)
+	}
+	for ref := range paid {
+		m.payouts[ref].state = "paid"
+		m.move(ref[0], 5, m.payouts[ref].amount)
+	}
+	for coin := range removed {
+		m.move(5, 1, m.coins[coin])
+		delete(m.coins, coin)
+		m.lost[coin] = true
+	}
+	if m.system[5].Sign() < 0 {
+		m.move(2, 5, -m.system[5].Int64())
+	}
+	m.height, m.tip = e.Height, e.Hash
+	return true
+}
+
+func (m *model) addedTo(a *ledger.Added) uint64 {
+	owner := m.accounts[uint64(a.Index)]
+	switch {
+	case !a.Deposit, a.Branch != 0, m.lost[modelCoin{handHash(a.OutPoint.TxID), a.OutPoint.Vout}]:
+		return 5
+	case a.Index == 2:
+		return 2
+	case owner != nil && !owner.closed:
+		return uint64(a.Index)
+	}
+	return 5
+}
+
+// inAll says whether all versions of the settlement in flight spend a coin.
+func (m *model) inAll(coin modelCoin) bool {
+	for _, f := range m.flight {
+		if !slices.Contains(f.inputs, coin) {
+			return false
+		}
+	}
+	return true
 }
 
 func (m *model) deposit(e *ledger.Deposit) bool {
@@ -336,6 +507,10 @@ func (m *model) deposit(e *ledger.Deposit) bool {
 			to = 2
 		}
 	}
+	if m.lost[coin] {
+		to = 5
+		delete(m.lost, coin)
+	}
 	m.move(1, to, int64(e.Amount))
 	return true
 }
@@ -350,7 +525,11 @@ func later(a, b [4]uint64) bool {
 }
 
 func (m *model) cut(e *ledger.Cut) bool {
-	if m.flight != nil || e.Settlement != m.cuts+1 || len(e.Inputs) < 1 || len(e.Inputs) > 1500 || len(e.Payouts) > 2000 ||
+	if want := m.cuts + 1; len(m.flight) == 0 && (e.Settlement != want || e.Version != 1) ||
+		len(m.flight) > 0 && (e.Settlement != m.cuts || int(e.Version) != len(m.flight)+1 || e.Version > 100) {
+		return false
+	}
+	if len(e.Inputs) < 1 || len(e.Inputs) > 1500 || len(e.Payouts) > 2000 ||
 		e.Fee < 0 || e.Fee > 21e14 {
 		return false
 	}
@@ -364,59 +543,82 @@ func (m *model) cut(e *ledger.Cut) bool {
 			return false
 		}
 		inputs[coin] = true
-		f.inputs = append(f.inputs, coin)
+		f.inputs, f.amounts = append(f.inputs, coin), append(f.amounts, amount)
 		in.Add(in, big.NewInt(amount))
+	}
+	if !slices.ContainsFunc(f.inputs, m.inAll) {
+		return false
 	}
 	taken := map[[2]uint64]bool{}
 	for _, p := range e.Payouts {
 		ref := [2]uint64{uint64(p.Payer), p.Sequence}
 		held := m.payouts[ref]
-		if held == nil || held.state != "held" || taken[ref] || p.FeeShare < 0 || int64(p.FeeShare) > held.feeMax {
+		if held == nil || held.state != "held" && held.state != "taken" || taken[ref] || p.FeeShare < 0 || int64(p.FeeShare) > held.feeMax {
 			return false
 		}
 		taken[ref] = true
-		f.payouts = append(f.payouts, ref)
+		f.payouts, f.shares = append(f.payouts, ref), append(f.shares, int64(p.FeeShare))
 		out.Add(out, big.NewInt(held.amount))
 		shares.Add(shares, big.NewInt(int64(p.FeeShare)))
 	}
 	fee := big.NewInt(int64(e.Fee))
 	treasury := new(big.Int).Sub(fee, shares)
 	change := new(big.Int).Sub(in, new(big.Int).Add(out, fee))
-	if treasury.Sign() < 0 || treasury.Cmp(m.system[2]) > 0 || change.Sign() < 0 {
+	more := new(big.Int).Sub(treasury, m.system[4])
+	if treasury.Sign() < 0 || more.Cmp(m.system[2]) > 0 || change.Sign() < 0 {
 		return false
 	}
 	f.change = change.Int64()
-	for i, ref := range f.payouts {
-		p := m.payouts[ref]
-		p.state, p.share = "taken", int64(e.Payouts[i].FeeShare)
-		m.move(ref[0], 3, p.amount+p.feeMax)
+	for _, ref := range f.payouts {
+		if p := m.payouts[ref]; p.state == "held" {
+			p.state = "taken"
+			m.move(ref[0], 3, p.amount+p.feeMax)
+		}
 	}
-	m.move(2, 4, treasury.Int64())
-	m.flight, m.cuts, m.sealed = f, e.Settlement, false
+	if more.Sign() > 0 {
+		m.move(2, 4, more.Int64())
+	}
+	m.flight, m.cuts, m.sealed = append(m.flight, f), e.Settlement, false
 	return true
 }
 
 func (m *model) settled(e *ledger.Settled) bool {
-	if m.flight == nil || m.flight.number != e.Settlement || (m.flight.change == 0) != (e.ChangeVout == 0xffffffff) {
+	if len(m.flight) == 0 || m.cuts != e.Settlement || e.Version < 1 || int(e.Version) > len(m.flight) {
 		return false
+	}
+	f := m.flight[e.Version-1]
+	if (f.change == 0) != (e.ChangeVout == 0xffffffff) {
+		return false
+	}
+	for i, coin := range f.inputs {
+		if now, known := m.coins[coin]; !known || now != f.amounts[i] {
+			return false
+		}
 	}
 	change := modelCoin{handHash(e.TxID), e.ChangeVout}
 	if _, known := m.coins[change]; known {
 		return false
 	}
-	for _, coin := range m.flight.inputs {
+	for _, coin := range f.inputs {
 		delete(m.coins, coin)
 	}
-	for _, ref := range m.flight.payouts {
+	for i, ref := range f.payouts {
 		p := m.payouts[ref]
 		p.state = "paid"
 		m.move(3, 1, p.amount)
-		m.move(3, 4, p.share)
-		m.move(3, ref[0], p.feeMax-p.share)
+		m.move(3, 4, f.shares[i])
+		m.move(3, ref[0], p.feeMax-f.shares[i])
 	}
-	m.move(4, 1, m.flight.fee)
-	if m.flight.change > 0 {
-		m.coins[change], m.keyOf[change] = m.flight.change, m.flight.key
+	for ref, p := range m.payouts {
+		if p.state == "taken" { // by another version
+			p.state = "held"
+			m.move(3, ref[0], p.amount+p.feeMax)
+		}
+	}
+	m.move(4, 1, f.fee)
+	m.move(4, 2, m.system[4].Int64())
+	if f.change > 0 {
+		m.coins[change], m.keyOf[change] = f.change, f.key
 	}
 	m.flight = nil
 	return true

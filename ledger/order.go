@@ -16,13 +16,18 @@ const (
 	KindTransfer Kind = 2
 	KindWithdraw Kind = 3
 	KindClose    Kind = 4
+	KindCancel   Kind = 5
+	KindStanding Kind = 6
 
-	firstEvent       = 64
-	KindBlock   Kind = 64
-	KindDeposit Kind = 65
-	KindCut     Kind = 66
-	KindSettled Kind = 67
-	KindRekey   Kind = 68
+	firstEvent           = 64
+	KindBlock       Kind = 64
+	KindDeposit     Kind = 65
+	KindCut         Kind = 66
+	KindSettled     Kind = 67
+	KindRekey       Kind = 68
+	KindDraw        Kind = 69
+	KindReorganised Kind = 70
+	KindCorrect     Kind = 71
 )
 
 func (k Kind) String() string {
@@ -35,6 +40,10 @@ func (k Kind) String() string {
 		return "withdraw"
 	case KindClose:
 		return "close"
+	case KindCancel:
+		return "cancel"
+	case KindStanding:
+		return "standing"
 	case KindBlock:
 		return "block"
 	case KindDeposit:
@@ -45,6 +54,12 @@ func (k Kind) String() string {
 		return "settled"
 	case KindRekey:
 		return "rekey"
+	case KindDraw:
+		return "draw"
+	case KindReorganised:
+		return "reorganised"
+	case KindCorrect:
+		return "correct"
 	}
 	return "unknown"
 }
@@ -80,7 +95,8 @@ type Order struct {
 	// Expiry is the last height of the books at which the order may be
 	// accepted; 0 means that it does not expire.
 	Expiry uint32
-	// Body says what is ordered: *Open, *Transfer, *Withdraw or *Close.
+	// Body says what is ordered: *Open, *Transfer, *Withdraw, *Close, *Cancel or
+	// *Standing.
 	Body Body
 	// Signature is the payer's.
 	Signature Signature
@@ -120,10 +136,28 @@ type Withdraw struct {
 // Close ends an account that is empty and owes nothing.
 type Close struct{}
 
+// Cancel takes back a withdrawal that waits for a cut: what it held is available
+// again. One that a cut has taken may be paid any moment and cannot be taken back.
+type Cancel struct{ Sequence uint64 } // of the payer's order that asked for it
+
+// Standing tells the bank to pay out, again and again, what an account has above
+// Keep. It replaces the one before; with an empty Script and all else zero it ends it.
+//
+// When it is due, a Draw makes a withdrawal of it, which is named by the account and
+// the sequence number of this order.
+type Standing struct {
+	Keep   Amount // stays in the account
+	Every  uint32 // at least so many blocks between two draws, from 1
+	FeeMax Amount // of each payout, as in a Withdraw
+	Script []byte // as in a Withdraw
+}
+
 func (*Open) Kind() Kind     { return KindOpen }
 func (*Transfer) Kind() Kind { return KindTransfer }
 func (*Withdraw) Kind() Kind { return KindWithdraw }
 func (*Close) Kind() Kind    { return KindClose }
+func (*Cancel) Kind() Kind   { return KindCancel }
+func (*Standing) Kind() Kind { return KindStanding }
 
 func (o *Open) append(b []byte) []byte { return append(b, o.Key[:]...) }
 
@@ -146,6 +180,16 @@ func (w *Withdraw) append(b []byte) []byte {
 }
 
 func (*Close) append(b []byte) []byte { return b }
+
+func (c *Cancel) append(b []byte) []byte { return be.AppendUint64(b, c.Sequence) }
+
+func (s *Standing) append(b []byte) []byte {
+	b = be.AppendUint64(b, uint64(s.Keep))
+	b = be.AppendUint32(b, s.Every)
+	b = be.AppendUint64(b, uint64(s.FeeMax))
+	b = append(b, byte(len(s.Script)))
+	return append(b, s.Script...)
+}
 
 // Total is the sum of a transfer's payments. It reports false when it passes
 // MaxAmount or a payment is out of range.
@@ -276,8 +320,12 @@ func decodeBody(kind Kind, r *reader) (Body, error) {
 		return &Withdraw{Amount: r.amount(), FeeMax: r.amount(), Script: r.short(maxScript)}, nil
 	case KindClose:
 		return &Close{}, nil
+	case KindCancel:
+		return &Cancel{Sequence: r.u64()}, nil
+	case KindStanding:
+		return &Standing{Keep: r.amount(), Every: r.u32(), FeeMax: r.amount(), Script: r.short(maxScript)}, nil
 	}
-	return nil, fail(CodeMalformed, "entry kind %d is not an order: members send open, transfer, withdraw or close", kind)
+	return nil, fail(CodeMalformed, "entry kind %d is not an order: members send open, transfer, withdraw, close, cancel or standing", kind)
 }
 
 func decodeTransfer(r *reader) (Body, error) {

@@ -192,6 +192,10 @@ func (r *run) drawDeposit() *ledger.Deposit {
 	e := &ledger.Deposit{OutPoint: ledger.OutPoint{TxID: hashOf("deposit %d", r.tx), Vout: rapid.Uint32Range(0, 2).Draw(r.T, "vout")},
 		Amount: ledger.Amount(r.drawAmount("deposit", 1_000_000)), Index: uint32(r.drawMember("index")), Height: r.model.height, TxIndex: r.tx,
 		Generation: rapid.Uint32Range(0, r.model.keys).Draw(r.T, "generation")}
+	if lost := sorted(r.model.lost); len(lost) > 0 && r.oneIn("a lost coin", 3) {
+		coin := sample(r, "lost", lost)
+		e.OutPoint = ledger.OutPoint{TxID: coin.tx, Vout: coin.vout}
+	}
 	switch r.uniform("deposit's kind", 21) {
 	case 11, 12, 13:
 		e.Index = uint32(ledger.Treasury)
@@ -217,9 +221,20 @@ func (r *run) drawDeposit() *ledger.Deposit {
 }
 
 func (r *run) drawCut() *ledger.Cut {
-	e := &ledger.Cut{Settlement: r.model.cuts + 1, FeeRate: rapid.Uint64().Draw(r.T, "fee rate")}
+	e := &ledger.Cut{Settlement: r.model.cuts + 1, Version: 1, FeeRate: rapid.Uint64().Draw(r.T, "fee rate")}
+	waiting := r.state.Held()
+	if n := len(r.model.flight); n > 0 {
+		e.Settlement, e.Version = r.model.cuts, uint16(n+1)
+		for _, v := range r.state.Versions() {
+			for _, p := range v.Payouts {
+				if !slices.ContainsFunc(waiting, func(q ledger.Payout) bool { return q.OrderRef == p.OrderRef }) {
+					waiting = append(waiting, p)
+				}
+			}
+		}
+	}
 	out, in := int64(0), int64(0)
-	for _, p := range r.state.Held() {
+	for _, p := range waiting {
 		if r.oneIn("leave the payout", 3) {
 			continue
 		}
@@ -228,15 +243,22 @@ func (r *run) drawCut() *ledger.Cut {
 		e.Fee += ledger.Amount(share)
 		out += int64(p.Amount)
 	}
-	e.Fee += ledger.Amount(rapid.Int64Range(0, min(r.model.system[2].Int64(), 2_000)).Draw(r.T, "treasury's part"))
+	treasury := r.model.system[2].Int64() + r.model.system[4].Int64()
+	e.Fee += ledger.Amount(rapid.Int64Range(0, min(treasury, 2_000)).Draw(r.T, "treasury's part"))
+	common, forget := false, e.Version > 1 && r.oneIn("forget the common coin", 8)
 	for _, c := range r.state.Coins() {
-		if in < out+int64(e.Fee) || in == 0 || r.oneIn("one more coin", 2) {
+		shared := r.model.inAll(modelCoin{c.TxID, c.Vout})
+		if shared && forget {
+			continue
+		}
+		if in < out+int64(e.Fee) || in == 0 || shared && !common || r.oneIn("one more coin", 2) {
 			e.Inputs = append(e.Inputs, c.OutPoint)
 			in += int64(c.Amount)
+			common = common || shared
 		}
 	}
 	// All of the treasury as fee, when that leaves nothing: a cut without change.
-	if rest := in - out - int64(e.Fee); rest >= 0 && r.model.system[2].Cmp(big.NewInt(rest)) >= 0 && r.oneIn("no change", 2) {
+	if rest := in - out - int64(e.Fee); rest >= 0 && big.NewInt(treasury).Cmp(big.NewInt(rest)) >= 0 && r.oneIn("no change", 2) {
 		e.Fee += ledger.Amount(rest)
 	}
 	r.spoilCut(e)
@@ -245,6 +267,8 @@ func (r *run) drawCut() *ledger.Cut {
 
 func (r *run) spoilCut(e *ledger.Cut) {
 	switch r.uniform("cut's fault", 20) {
+	case 12:
+		e.Version += uint16(sample(r, "version", []int{-1, 1}))
 	case 13:
 		e.Settlement += uint32(sample(r, "number", []int{-1, 1}))
 	case 14:
@@ -264,6 +288,81 @@ func (r *run) spoilCut(e *ledger.Cut) {
 	}
 }
 
+func (r *run) drawCancel() *ledger.Order {
+	body := &ledger.Cancel{}
+	o := r.drawOrder(body)
+	body.Sequence = rapid.Uint64Range(0, o.Sequence).Draw(r.T, "cancelled")
+	if held := r.state.Held(); len(held) > 0 && !r.oneIn("any order", 3) {
+		p := sample(r, "withdrawal", held)
+		a := r.model.accounts[uint64(p.Payer)]
+		o.Payer, o.Sequence, o.Previous, body.Sequence = p.Payer, a.sequence+1, a.previous, p.Sequence
+	}
+	return o
+}
+
+func (r *run) drawStanding() *ledger.Order {
+	body := &ledger.Standing{Every: rapid.Uint32Range(0, 3).Draw(r.T, "every"), Script: sample(r, "script", [][]byte{scriptP2TR, scriptP2WPKH, scriptP2TR, scriptP2WPKH, {0x6a}, nil})}
+	o := r.drawOrder(body)
+	if body.Script == nil && !r.oneIn("an end with an interval", 4) {
+		body.Every = 0
+		return o
+	}
+	funds := max(0, r.payerFunds(o))
+	body.Keep = ledger.Amount(r.drawAmount("kept", funds/2))
+	body.FeeMax = ledger.Amount(sample(r, "highest fee", []int64{0, 100, 1_000, 1_000, -1, 21e14}))
+	return o
+}
+
+func (r *run) drawDraw() *ledger.Draw {
+	if due := r.state.Due(); len(due) > 0 && !r.oneIn("anybody", 4) {
+		return &ledger.Draw{Payer: sample(r, "due", due)}
+	}
+	return &ledger.Draw{Payer: ledger.AccountID(r.drawMember("drawn"))}
+}
+
+func (r *run) drawReorganised() *ledger.Reorganised {
+	r.tx++
+	e := &ledger.Reorganised{From: r.model.height, Height: r.model.height + uint32(r.uniform("higher", 3)), Hash: hashOf("branch %d", r.tx)}
+	coins := r.state.Coins()
+	for _, c := range coins {
+		if r.oneIn("lose a coin", 5) {
+			e.Removed = append(e.Removed, c.OutPoint)
+		}
+	}
+	for _, p := range r.state.Held() {
+		if r.oneIn("find it paid", 6) {
+			e.Paid = append(e.Paid, p.OrderRef)
+		}
+	}
+	for range r.uniform("added", 3) {
+		r.tx++
+		e.Added = append(e.Added, ledger.Added{OutPoint: ledger.OutPoint{TxID: hashOf("added %d", r.tx)}, Amount: ledger.Amount(r.drawAmount("added", 100_000)),
+			Generation: r.model.keys, Branch: ledger.Branch(r.uniform("branch", 2)), Index: uint32(r.drawMember("added to")), Deposit: r.oneIn("a deposit", 2)})
+	}
+	switch r.uniform("reorganisation's fault", 16) {
+	case 9:
+		e.From = sample(r, "from", []uint32{r.model.charter.BirthHeight, r.model.height + 1, 0})
+	case 10:
+		e.Height = r.model.height - 1
+	case 11:
+		e.Hash = r.model.tip
+	case 12:
+		e.Removed = append(e.Removed, ledger.OutPoint{})
+	case 13:
+		e.Removed = slices.Concat(e.Removed, e.Removed)
+	case 14:
+		e.Added = slices.Concat(e.Added, e.Added)
+	case 15:
+		e.Paid = append(e.Paid, ledger.OrderRef{Payer: 16, Sequence: 1})
+	}
+	return e
+}
+
+func (r *run) drawCorrect() *ledger.Correct {
+	return &ledger.Correct{Account: ledger.AccountID(r.drawMember("corrected")), Amount: ledger.Amount(r.drawAmount("correction", r.model.system[5].Int64())),
+		Batch: rapid.Uint64Range(0, r.model.batch+1).Draw(r.T, "batch")}
+}
+
 func (r *run) drawRekey() *ledger.Rekey {
 	e := &ledger.Rekey{Generation: r.model.keys + 1, Policy: []byte("policy"), Signature: ledger.Signature{1}}
 	switch r.uniform("rekey's fault", 12) {
@@ -279,22 +378,32 @@ func (r *run) drawRekey() *ledger.Rekey {
 
 func (r *run) drawSettled() *ledger.Settled {
 	r.tx++
-	e := &ledger.Settled{Settlement: r.model.cuts, TxID: hashOf("settlement %d", r.tx), ChangeVout: rapid.Uint32Range(0, 3).Draw(r.T, "change")}
-	if r.model.flight != nil && r.model.flight.change == 0 {
+	e := &ledger.Settled{Settlement: r.model.cuts, Version: uint16(len(r.model.flight)), TxID: hashOf("settlement %d", r.tx), ChangeVout: rapid.Uint32Range(0, 3).Draw(r.T, "change")}
+	if e.Version > 1 && r.oneIn("an old version", 2) {
+		e.Version = 1 + uint16(r.uniform("version", len(r.model.flight)))
+	}
+	if e.Version > 0 && r.model.flight[e.Version-1].change == 0 {
 		e.ChangeVout = ledger.NoChange
 	}
 	switch r.uniform("settled's fault", 12) {
+	case 8:
+		e.Version++
 	case 9:
 		e.Settlement++
 	case 10:
 		e.ChangeVout = ledger.NoChange - e.ChangeVout
 	case 11:
-		if coins := slices.SortedFunc(maps.Keys(r.model.coins), func(a, b modelCoin) int {
-			return bytes.Compare(concat(a.tx[:], u32(a.vout)), concat(b.tx[:], u32(b.vout)))
-		}); len(coins) > 0 {
+		if coins := sorted(r.model.coins); len(coins) > 0 {
 			coin := sample(r, "coin", coins)
 			e.TxID, e.ChangeVout = coin.tx, coin.vout
 		}
 	}
 	return e
+}
+
+// sorted are the keys of a map of coins, in one order at every run.
+func sorted[T any](coins map[modelCoin]T) []modelCoin {
+	return slices.SortedFunc(maps.Keys(coins), func(a, b modelCoin) int {
+		return bytes.Compare(concat(a.tx[:], u32(a.vout)), concat(b.tx[:], u32(b.vout)))
+	})
 }

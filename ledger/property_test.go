@@ -2,8 +2,10 @@ package ledger_test
 
 import (
 	"fmt"
+	"maps"
 	"math/big"
 	"slices"
+	"strings"
 	"testing"
 
 	"pgregory.net/rapid"
@@ -50,6 +52,12 @@ func unseen(seen map[string]int) (missing []string) {
 		"cut":      {"", ledger.CodeEvent},
 		"settled":  {"", ledger.CodeEvent},
 		"rekey":    {"", ledger.CodeEvent},
+
+		"cancel":      {"", ledger.CodeNotWaiting},
+		"standing":    {"", ledger.CodeMalformed, ledger.CodeAmount, ledger.CodeOverflow, ledger.CodeScript},
+		"draw":        {"", ledger.CodeEvent},
+		"reorganised": {"", ledger.CodeEvent},
+		"correct":     {"", ledger.CodeEvent},
 	} {
 		for _, code := range codes {
 			if what := answer(kind, code); seen[what] < often {
@@ -59,7 +67,9 @@ func unseen(seen map[string]int) (missing []string) {
 	}
 	for _, what := range []string{"deposit to suspense", "deposit to treasury", "coinbase deposit", "transfer to many", "transfer while a settlement is in flight",
 		"cut with payouts", "fee paid by the treasury", "settled with payouts", "settled without change", "refund of a fee",
-		"rekey with a settlement in flight", "deposit to an old key", "change to a new key"} {
+		"replacement", "replacement with another payout", "old version settled", "payout that waits again", "reserve given back",
+		"draw in flight", "end of a standing payout", "coin lost", "coin lost with a settlement in flight", "loss borne by the treasury", "lost coin back",
+		"withdrawal found paid", "cut refused for want of a common coin", "rekey with a settlement in flight", "deposit to an old key", "change to a new key"} {
 		if seen[what] < often {
 			missing = append(missing, what)
 		}
@@ -120,7 +130,8 @@ func (r *run) step() {
 		return
 	}
 	switch sample(r, "kind", []string{"transfer", "transfer", "transfer", "transfer", "transfer", "withdraw", "withdraw", "withdraw",
-		"open", "close", "block", "deposit", "deposit", "cut", "settled", "rekey", "seal"}) {
+		"open", "close", "block", "deposit", "deposit", "cut", "cut", "settled", "rekey", "seal",
+		"cancel", "standing", "draw", "draw", "reorganised", "correct"}) {
 	case "open":
 		r.judgeOrder(r.drawOpen())
 	case "transfer":
@@ -141,11 +152,21 @@ func (r *run) step() {
 		r.judgeEvent(r.drawRekey())
 	case "seal":
 		r.seal()
+	case "cancel":
+		r.judgeOrder(r.drawCancel())
+	case "standing":
+		r.judgeOrder(r.drawStanding())
+	case "draw":
+		r.judgeEvent(r.drawDraw())
+	case "reorganised":
+		r.judgeEvent(r.drawReorganised())
+	case "correct":
+		r.judgeEvent(r.drawCorrect())
 	}
 }
 
 func (r *run) judgeOrder(o *ledger.Order) {
-	inFlight := r.model.flight != nil
+	inFlight, standing := r.model.flight != nil, len(r.model.standing)
 	before := r.state.Fingerprint()
 	_, err := r.state.ApplyOrder(o)
 	want := r.model.order(o, func(k ledger.Key) bool { return k != badKey })
@@ -159,41 +180,66 @@ func (r *run) judgeOrder(o *ledger.Order) {
 		r.count("transfer to many", len(body.Payments) > 1)
 		r.count("transfer while a settlement is in flight", inFlight)
 	}
+	r.count("end of a standing payout", len(r.model.standing) < standing)
 	r.agree(o.Kind(), err, before)
 }
 
 func (r *run) judgeEvent(e ledger.Event) {
-	before, flight := r.state.Fingerprint(), r.model.flight
+	before, flight, lost := r.state.Fingerprint(), slices.Clone(r.model.flight), maps.Clone(r.model.lost)
 	effects, err := r.state.ApplyEvent(e)
 	want := r.model.event(e)
 	if (err == nil) != want || err != nil && ledger.CodeOf(err) != ledger.CodeEvent {
 		r.Fatalf("%s %+v: the books say %v, the model %v", e.Kind(), e, err, want)
 	}
 	if err == nil {
-		r.countEvent(e, effects, flight)
+		r.countEvent(e, effects, flight, lost)
+	} else {
+		r.count("cut refused for want of a common coin", strings.Contains(err.Error(), "two could be mined"))
 	}
 	r.agree(e.Kind(), err, before)
 }
 
-func (r *run) countEvent(event ledger.Event, effects ledger.Effects, flight *modelFlight) {
+func (r *run) countEvent(event ledger.Event, effects ledger.Effects, flight []*modelFlight, lost map[modelCoin]bool) {
 	switch e := event.(type) {
 	case *ledger.Deposit:
 		r.count("deposit to "+effects.Postings[0].Credit.String(), !effects.Postings[0].Credit.IsMember())
 		r.count("coinbase deposit", e.TxIndex == 0)
 		r.count("deposit to an old key", e.Generation < r.model.keys)
+		r.count("lost coin back", lost[modelCoin{e.OutPoint.TxID, e.OutPoint.Vout}])
 	case *ledger.Rekey:
-		r.count("rekey with a settlement in flight", flight != nil)
+		r.count("rekey with a settlement in flight", len(flight) > 0)
+	case *ledger.Reorganised:
+		r.count("coin lost", len(e.Removed) > 0)
+		r.count("coin lost with a settlement in flight", len(e.Removed) > 0 && len(flight) > 0)
+		r.count("withdrawal found paid", len(e.Paid) > 0)
+		for _, p := range effects.Postings {
+			r.count("loss borne by the treasury", p.Debit == ledger.Treasury)
+		}
 	case *ledger.Cut:
 		r.count("cut with payouts", len(e.Payouts) > 0)
+		r.count("replacement", e.Version > 1)
 		for _, p := range effects.Postings {
 			r.count("fee paid by the treasury", p.Debit == ledger.Treasury)
+			r.count("replacement with another payout", e.Version > 1 && p.Credit == ledger.WithdrawalsPending)
+		}
+		for _, p := range e.Payouts {
+			s := r.model.standing[uint64(p.Payer)]
+			r.count("draw in flight", s != nil && s.sequence == p.Sequence)
 		}
 	case *ledger.Settled:
-		r.count("settled with payouts", len(flight.payouts) > 0)
-		r.count("settled without change", flight.change == 0)
-		r.count("change to a new key", flight.change > 0 && flight.key > 0)
+		mined := flight[e.Version-1]
+		r.count("settled with payouts", len(mined.payouts) > 0)
+		r.count("settled without change", mined.change == 0)
+		r.count("change to a new key", mined.change > 0 && mined.key > 0)
+		r.count("old version settled", int(e.Version) < len(flight))
 		for _, p := range effects.Postings {
 			r.count("refund of a fee", p.Credit.IsMember())
+			r.count("reserve given back", p.Debit == ledger.MinerFees && p.Credit == ledger.Treasury)
+		}
+		for _, p := range r.state.Held() {
+			for _, other := range flight {
+				r.count("payout that waits again", slices.Contains(other.payouts, [2]uint64{uint64(p.Payer), p.Sequence}))
+			}
 		}
 	}
 }
@@ -273,23 +319,32 @@ func (r *run) agreeOnCoins(kind ledger.Kind) {
 	if held != 0 {
 		r.Fatalf("after a %s: the model holds %d withdrawals more", kind, held)
 	}
-	if (r.state.Open() != nil) != (r.model.flight != nil) || r.state.Settlements() != r.model.cuts {
+	for id := range r.model.next {
+		want := r.model.standing[id]
+		if got, ok := r.state.Instruction(ledger.AccountID(id)); ok != (want != nil) || ok && (got.Sequence != want.sequence || int64(got.Next) != want.next) {
+			r.Fatalf("after a %s: the standing payout of %d is %+v (%v), in the model %+v", kind, id, got, ok, want)
+		}
+	}
+	if r.state.Cleared() != r.model.cleared {
+		r.Fatalf("after a %s: transfers have moved %d sat, in the model %d", kind, r.state.Cleared(), r.model.cleared)
+	}
+	if len(r.state.Versions()) != len(r.model.flight) || r.state.Settlements() != r.model.cuts {
 		r.Fatalf("after a %s: settlement %+v, the model's %+v", kind, r.state.Open(), r.model.flight)
 	}
 }
 
 // seal ends the batch; after a cut the books' hash must be the model's.
 func (r *run) seal() {
-	flight := r.model.flight
 	h := r.state.Next(hashOf("root"), 1, 1, 0)
 	if err := r.state.Seal(&h); err != nil {
 		r.Fatal(err)
 	}
-	r.model.sealed = true
+	r.model.sealed, r.model.batch = true, h.Number
 	r.headers = append(r.headers, handTag("daobank/header", handHeader(&h)))
-	if flight == nil || flight.sealed {
+	if len(r.model.flight) == 0 || r.model.flight[len(r.model.flight)-1].sealed {
 		return
 	}
+	flight := r.model.flight[len(r.model.flight)-1]
 	flight.sealed = true
 	open := r.state.Open()
 	if got, want := open.Books.Hash(), r.model.books(r.headers); got != want || open.Batch != h.Number {

@@ -90,19 +90,24 @@ func TestEventsRefused(t *testing.T) {
 		{"rekey without a policy", rekeyWith(func(e *ledger.Rekey) { e.Policy = nil })},
 		{"rekey with a policy that is too large", rekeyWith(func(e *ledger.Rekey) { e.Policy = make([]byte, ledger.MaxPolicySize+1) })},
 
-		{"settled with another number", func(*world) ledger.Event { return &ledger.Settled{Settlement: 2, ChangeVout: 0} }},
-		{"settled without naming the change", func(*world) ledger.Event { return &ledger.Settled{Settlement: 1, ChangeVout: ledger.NoChange} }},
+		{"settled with another number", func(*world) ledger.Event { return &ledger.Settled{Settlement: 2, Version: 1, ChangeVout: 0} }},
+		{"settled without naming the change", func(*world) ledger.Event {
+			return &ledger.Settled{Settlement: 1, Version: 1, ChangeVout: ledger.NoChange}
+		}},
 		{"settled with change that is a coin already", func(*world) ledger.Event {
-			return &ledger.Settled{Settlement: 1, TxID: hashOf("deposit %d/%d", now, 2), ChangeVout: 1}
+			return &ledger.Settled{Settlement: 1, Version: 1, TxID: hashOf("deposit %d/%d", now, 2), ChangeVout: 1}
 		}},
 		{"settled twice", func(w *world) ledger.Event { return w.settle() }},
-		{"settled without a cut", func(w *world) ledger.Event { w.settle(); return &ledger.Settled{Settlement: 2, ChangeVout: 0} }},
+		{"settled without a cut", func(w *world) ledger.Event {
+			w.settle()
+			return &ledger.Settled{Settlement: 2, Version: 1, ChangeVout: 0}
+		}},
 		{"settled naming change that there is not", func(w *world) ledger.Event {
 			w.settle()
 			coin := w.fund(ledger.Treasury, 1_000)
-			w.event(&ledger.Cut{Settlement: 2, Fee: 1_000, Inputs: coin})
+			w.event(&ledger.Cut{Settlement: 2, Version: 1, Fee: 1_000, Inputs: coin})
 			w.seal()
-			return &ledger.Settled{Settlement: 2, TxID: hashOf("x"), ChangeVout: 0}
+			return &ledger.Settled{Settlement: 2, Version: 1, TxID: hashOf("x"), ChangeVout: 0}
 		}},
 	} {
 		t.Run(tt.name, func(t *testing.T) {
@@ -150,7 +155,7 @@ func TestLargestCut(t *testing.T) {
 	b := newBank(t)
 	ann := b.open("ann")
 	b.block()
-	cut := &ledger.Cut{Settlement: 1}
+	cut := &ledger.Cut{Settlement: 1, Version: 1}
 	for range ledger.MaxInputs + 1 {
 		d := b.nextDeposit(ann.id, 2_000)
 		if _, err := b.ApplyEvent(d); err != nil {
@@ -166,9 +171,9 @@ func TestLargestCut(t *testing.T) {
 		}
 		cut.Payouts = append(cut.Payouts, ledger.CutPayout{Payer: ann.id, Sequence: o.Sequence})
 	}
-	largest := &ledger.Cut{Settlement: 1, Inputs: cut.Inputs[1:], Payouts: cut.Payouts[1:]}
-	b.refuse(ledger.Entry{Event: &ledger.Cut{Settlement: 1, Inputs: cut.Inputs, Payouts: largest.Payouts}}, ledger.CodeEvent)
-	b.refuse(ledger.Entry{Event: &ledger.Cut{Settlement: 1, Inputs: largest.Inputs, Payouts: cut.Payouts}}, ledger.CodeEvent)
+	largest := &ledger.Cut{Settlement: 1, Version: 1, Inputs: cut.Inputs[1:], Payouts: cut.Payouts[1:]}
+	b.refuse(ledger.Entry{Event: &ledger.Cut{Settlement: 1, Version: 1, Inputs: cut.Inputs, Payouts: largest.Payouts}}, ledger.CodeEvent)
+	b.refuse(ledger.Entry{Event: &ledger.Cut{Settlement: 1, Version: 1, Inputs: largest.Inputs, Payouts: cut.Payouts}}, ledger.CodeEvent)
 
 	data := ledger.Entry{Event: largest}.Bytes()
 	if len(data) != ledger.MaxEntrySize {
@@ -201,8 +206,8 @@ func nothingFollows(t *testing.T, make func(*world) ledger.Event) {
 	open := w.openOrder("eve")
 	w.event(last)
 	for _, e := range []ledger.Entry{
-		{Event: block}, {Event: deposit}, {Event: &ledger.Settled{Settlement: 2, ChangeVout: 0}},
-		{Event: &ledger.Cut{Settlement: 3}}, {Event: &ledger.Rekey{Generation: 2, Policy: []byte("{}")}}, {Order: transfer}, {Order: open},
+		{Event: block}, {Event: deposit}, {Event: &ledger.Settled{Settlement: 2, Version: 1, ChangeVout: 0}},
+		{Event: &ledger.Cut{Settlement: 3, Version: 1}}, {Event: &ledger.Rekey{Generation: 2, Policy: []byte("{}")}}, {Order: transfer}, {Order: open},
 	} {
 		w.refuse(e, ledger.CodeEvent)
 	}
@@ -215,7 +220,7 @@ func nothingFollows(t *testing.T, make func(*world) ledger.Event) {
 // settle posts settlement 1 and returns the event.
 func (w *world) settle() *ledger.Settled {
 	w.Helper()
-	e := &ledger.Settled{Settlement: 1, TxID: hashOf("settlement 1"), ChangeVout: 0}
+	e := &ledger.Settled{Settlement: 1, Version: 1, TxID: hashOf("settlement 1"), ChangeVout: 0}
 	w.event(e)
 	return e
 }
@@ -245,7 +250,7 @@ func cutWith(change func(c *ledger.Cut), settled bool) func(w *world) ledger.Eve
 		if settled {
 			w.settle()
 		}
-		c := &ledger.Cut{Settlement: 2, FeeRate: 1_000, Fee: 5_000,
+		c := &ledger.Cut{Settlement: 2, Version: 1, FeeRate: 1_000, Fee: 5_000,
 			Inputs:  []ledger.OutPoint{{TxID: hashOf("deposit %d/%d", birthHeight+1, 2), Vout: 1}},
 			Payouts: []ledger.CutPayout{{Payer: w.bob.id, Sequence: 1, FeeShare: 2_000}}}
 		change(c)

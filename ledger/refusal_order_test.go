@@ -26,7 +26,7 @@ func newWorld(t *testing.T) *world {
 	w.order(w.ann, pay(w.dan.id, 20_000))
 	w.order(w.dan, withdraw(19_000, 1_000))
 	w.order(w.cas, &ledger.Close{})
-	w.event(&ledger.Cut{Settlement: 1, Fee: 1_000, Inputs: coins[:1], Payouts: []ledger.CutPayout{{Payer: w.dan.id, Sequence: 1, FeeShare: 500}}})
+	w.event(&ledger.Cut{Settlement: 1, Version: 1, Fee: 1_000, Inputs: coins[:1], Payouts: []ledger.CutPayout{{Payer: w.dan.id, Sequence: 1, FeeShare: 500}}})
 	w.seal()
 	w.order(w.bob, withdraw(60_000, 5_000))
 	return w

@@ -38,12 +38,12 @@ func history(t testing.TB) (b *bank, after []string) {
 	b.order(bob, withdraw(8_000, 500))
 	seal()
 	b.order(ann, pay(bob.id, 1))
-	b.event(&ledger.Cut{Settlement: 1, FeeRate: 2_000, Fee: 600, Inputs: []ledger.OutPoint{coin},
+	b.event(&ledger.Cut{Settlement: 1, Version: 1, FeeRate: 2_000, Fee: 600, Inputs: []ledger.OutPoint{coin},
 		Payouts: []ledger.CutPayout{{Payer: bob.id, Sequence: 2, FeeShare: 200}}})
 	seal()
 	b.order(bob, pay(ann.id, 2))
 	b.block()
-	b.event(&ledger.Settled{Settlement: 1, TxID: hashOf("settlement 1"), ChangeVout: 1})
+	b.event(&ledger.Settled{Settlement: 1, Version: 1, TxID: hashOf("settlement 1"), ChangeVout: 1})
 	seal()
 	b.order(cas, &ledger.Close{})
 	seal()

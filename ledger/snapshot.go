@@ -31,9 +31,10 @@ var ErrMidBatch = errors.New("the books are not at the end of a batch: seal it, 
 var tagSnapshot = newTag("daobank/snapshot")
 
 const (
-	snapshotVersion = 2
+	snapshotVersion = 3
 	coinSize        = outPointSize + 8 + 4 + 1 + 4 + 4
-	heldSizeMin     = 6*8 + 1
+	heldSizeMin     = 6*8 + 4 + 1
+	standingSizeMin = 8 + 8 + 8 + 4 + 8 + 4 + 1
 	rekeySizeMin    = 4 + 2 + 64
 	accountSize     = 32 + 32 + 8 + 8 + 8 + 4 + 1
 
@@ -51,7 +52,8 @@ func (s *State) Snapshot() (*Snapshot, error) {
 	books := *s
 	books.accounts = s.accounts.clone()
 	books.held, books.coins = maps.Clone(s.held), maps.Clone(s.coins)
-	books.rekeys = slices.Clip(s.rekeys) // those to come are appended elsewhere
+	books.standing, books.lost = maps.Clone(s.standing), maps.Clone(s.lost)
+	books.rekeys, books.versions = slices.Clip(s.rekeys), slices.Clip(s.versions) // those to come are appended elsewhere
 	books.postings, books.verifier, books.sums = nil, nil, nil
 	return &Snapshot{books: books}, nil
 }
@@ -98,7 +100,8 @@ func (p *Snapshot) write(w io.Writer) error {
 		b = be.AppendUint32(b, n)
 	}
 	b = be.AppendUint64(b, s.ordinal)
-	b = be.AppendUint32(b, s.settlements)
+	b = be.AppendUint32(be.AppendUint32(b, s.settlements), s.anchored)
+	b = be.AppendUint64(be.AppendUint64(b, s.cleared), s.paidOut)
 	b = be.AppendUint32(b, uint32(len(s.rekeys)))
 	for i := range s.rekeys {
 		b = s.rekeys[i].append(b)
@@ -107,12 +110,24 @@ func (p *Snapshot) write(w io.Writer) error {
 	for _, c := range sortedCoins(s.coins) {
 		b = c.append(b)
 	}
+	b = be.AppendUint32(b, uint32(len(s.lost)))
+	for _, at := range slices.SortedFunc(maps.Keys(s.lost), OutPoint.compare) {
+		b = at.append(b)
+	}
 	held := s.Held()
 	b = be.AppendUint32(b, uint32(len(held)))
 	for i := range held {
 		b = held[i].append(b)
 	}
-	b = s.open.append(b)
+	b = be.AppendUint32(b, uint32(len(s.standing)))
+	for _, id := range slices.Sorted(maps.Keys(s.standing)) {
+		i := s.standing[id]
+		b = i.append(b)
+	}
+	b = be.AppendUint16(b, uint16(len(s.versions)))
+	for _, v := range s.versions {
+		b = v.append(b)
+	}
 	b = be.AppendUint32(b, s.Accounts())
 	if _, err := w.Write(b); err != nil {
 		return err
@@ -150,17 +165,21 @@ func (p *Payout) append(b []byte) []byte {
 	for _, n := range []uint64{uint64(p.Payer), p.Sequence, uint64(p.Amount), uint64(p.FeeMax), uint64(p.FeeShare), p.Ordinal} {
 		b = be.AppendUint64(b, n)
 	}
+	b = be.AppendUint32(b, p.Height)
 	return append(append(b, byte(len(p.Script))), p.Script...)
 }
 
-// append writes one byte that says whether there is a settlement in flight, and it.
+func (i *Instruction) append(b []byte) []byte {
+	b = be.AppendUint64(be.AppendUint64(b, uint64(i.Payer)), i.Sequence)
+	b = be.AppendUint32(be.AppendUint64(b, uint64(i.Keep)), i.Every)
+	b = be.AppendUint32(be.AppendUint64(b, uint64(i.FeeMax)), i.Next)
+	return append(append(b, byte(len(i.Script))), i.Script...)
+}
+
+// append writes all but the settlement's number and the version's, which are known.
 func (o *OpenCut) append(b []byte) []byte {
-	if o == nil {
-		return append(b, 0)
-	}
-	b = be.AppendUint32(append(b, 1), o.Settlement)
 	b = be.AppendUint32(b, o.Generation)
-	for _, n := range []uint64{o.Batch, o.FeeRate, uint64(o.Fee), uint64(o.Change)} {
+	for _, n := range []uint64{o.Batch, o.FeeRate, uint64(o.Fee), uint64(o.Change), o.Cleared} {
 		b = be.AppendUint64(b, n)
 	}
 	b = be.AppendUint16(b, uint16(len(o.Inputs)))

@@ -43,11 +43,15 @@ func decodeSnapshot(charter Charter, data []byte) (*State, error) {
 	s.readPeaks(r)
 	s.height, s.block = r.u32(), r.hash()
 	s.credited = position{books: r.u32(), height: r.u32(), tx: r.u32(), vout: r.u32()}
-	s.ordinal, s.settlements = r.u64(), r.u32()
+	s.ordinal, s.settlements, s.anchored = r.u64(), r.u32(), r.u32()
+	s.cleared, s.paidOut = r.u64(), r.u64()
+	r.require(s.anchored <= s.height)
 	s.readRekeys(r)
 	s.readCoins(r)
+	s.readLost(r)
 	s.readHeld(r)
-	s.readOpen(r)
+	s.readStanding(r)
+	s.readVersions(r)
 	s.readAccounts(r)
 	if r.bad || len(r.rest) != 0 || s.last.Number == 0 {
 		return nil, fail(CodeMalformed, "the snapshot is cut short, too long or beyond its limits (%d bytes)", len(data))
@@ -58,10 +62,10 @@ func decodeSnapshot(charter Charter, data []byte) (*State, error) {
 	if err := s.CheckInvariants(); err != nil {
 		return nil, fail(CodeMalformed, "the snapshot's books are wrong: %v", err)
 	}
-	if s.open != nil && s.open.Batch == s.last.Number {
+	if open := s.Open(); open != nil && open.Batch == s.last.Number {
 		// Here, so that the next cut, at which payments wait, finds the tree made, and
 		// balances at this one can be proved.
-		if books := s.books(); books != s.open.Books {
+		if books := s.books(); books != open.Books {
 			return nil, fail(CodeMalformed, "the snapshot's balances are not those of its cut")
 		}
 	}
@@ -133,6 +137,31 @@ func (s *State) readCoin(r *reader) Coin {
 	return c
 }
 
+// readLost reads outpoints, which stand in ascending order.
+func (s *State) readLost(r *reader) {
+	var before *OutPoint
+	for range r.count32(outPointSize) {
+		at := r.outPoint()
+		_, coin := s.coins[at]
+		r.require(!coin && (before == nil || before.compare(at) < 0))
+		s.lost[at] = true
+		before = &at
+	}
+}
+
+// readStanding reads the standing payouts, which stand in ascending order of accounts.
+func (s *State) readStanding(r *reader) {
+	var before AccountID
+	for range r.count32(standingSizeMin) {
+		i := Instruction{OrderRef: OrderRef{Payer: AccountID(r.u64()), Sequence: r.u64()}, Keep: r.amount(), Every: r.u32(),
+			FeeMax: r.amount(), Next: r.u32(), Script: r.short(maxScript)}
+		b := Standing{Keep: i.Keep, Every: i.Every, FeeMax: i.FeeMax, Script: i.Script}
+		r.require(before < i.Payer && len(i.Script) > 0 && b.check() == nil)
+		s.standing[i.Payer] = i
+		before = i.Payer
+	}
+}
+
 // readHeld reads the held withdrawals, which stand in the order of acceptance.
 func (s *State) readHeld(r *reader) {
 	var total Amount
@@ -147,34 +176,42 @@ func (s *State) readHeld(r *reader) {
 
 func (s *State) readPayout(r *reader, total *Amount) Payout {
 	p := Payout{OrderRef: OrderRef{Payer: AccountID(r.u64()), Sequence: r.u64()},
-		Amount: r.amount(), FeeMax: r.amount(), FeeShare: r.amount(), Ordinal: r.u64(), Script: r.short(maxScript)}
+		Amount: r.amount(), FeeMax: r.amount(), FeeShare: r.amount(), Ordinal: r.u64(), Height: r.u32(), Script: r.short(maxScript)}
 	r.sum(total, p.Amount)
 	r.sum(total, p.FeeMax)
 	r.require(p.Amount > 0 && p.FeeShare >= 0 && p.FeeShare <= p.FeeMax &&
-		p.Ordinal > 0 && p.Ordinal <= s.ordinal && payable(p.Script))
+		p.Ordinal > 0 && p.Ordinal <= s.ordinal && p.Height <= s.height && payable(p.Script))
 	return p
 }
 
-func (s *State) readOpen(r *reader) {
-	flag := r.u8()
-	r.require(flag <= 1)
-	if flag != 1 || r.bad {
+func (s *State) readVersions(r *reader) {
+	n := int(r.u16())
+	if r.require(n <= MaxVersions && (n == 0 || s.settlements > 0)); r.bad {
 		return
 	}
-	o := &OpenCut{Settlement: r.u32(), Generation: r.u32(), Batch: r.u64(), FeeRate: r.u64(), Fee: r.amount(), Change: r.amount()}
-	r.require(o.Settlement == s.settlements && o.Generation <= s.Generation() && o.Batch > 0 && o.Batch <= s.last.Number)
+	pending := make(map[OrderRef]Payout)
+	for i := range n {
+		s.versions = append(s.versions, s.readVersion(r, uint16(i+1), pending))
+	}
+}
+
+// readVersion reads one version of the settlement in flight. pending are the payouts
+// of those before it, without fee shares; its own are added.
+func (s *State) readVersion(r *reader, version uint16, pending map[OrderRef]Payout) *OpenCut {
+	o := &OpenCut{Settlement: s.settlements, Version: version, Generation: r.u32(), Batch: r.u64(), FeeRate: r.u64(), Fee: r.amount(), Change: r.amount(), Cleared: r.u64()}
+	r.require(o.Generation <= s.Generation() && o.Batch > 0 && o.Batch <= s.last.Number)
 	r.require(o.Fee >= 0 && o.Fee <= MaxAmount && o.Change >= 0)
-	var in, out Amount
+	var in, out, all Amount
 	o.Inputs = make([]Coin, r.count16(MaxInputs, coinSize))
 	r.require(len(o.Inputs) > 0)
 	seen := make(map[OutPoint]bool, len(o.Inputs))
 	for i := range o.Inputs {
 		c := s.readCoin(r)
-		r.require(!seen[c.OutPoint] && s.coins[c.OutPoint] == c)
+		_, there := s.coins[c.OutPoint]
+		r.require(!seen[c.OutPoint] && (there || s.lost[c.OutPoint]))
 		r.sum(&in, c.Amount)
 		seen[c.OutPoint], o.Inputs[i] = true, c
 	}
-	var all Amount
 	paid := make(map[OrderRef]bool)
 	o.Payouts = make([]Payout, r.count16(MaxPayouts, heldSizeMin))
 	for i := range o.Payouts {
@@ -183,12 +220,18 @@ func (s *State) readOpen(r *reader) {
 		r.require(!held && !paid[p.OrderRef])
 		r.sum(&out, p.Amount)
 		paid[p.OrderRef], o.Payouts[i] = true, p
+		p.FeeShare = 0
+		before, known := pending[p.OrderRef]
+		r.require(!known || before.equal(&p))
+		pending[p.OrderRef] = p
 	}
-	r.require(in-out-o.Fee == o.Change)
+	r.require(in-out-o.Fee == o.Change && o.TreasuryFee() >= 0)
 	o.Books = r.books()
 	r.require(o.Books.Batch == o.Batch)
-	s.open = o
+	return o
 }
+
+func (p *Payout) equal(q *Payout) bool { return bytes.Equal(p.append(nil), q.append(nil)) }
 
 func (s *State) readAccounts(r *reader) {
 	n := r.count32(accountSize)
@@ -230,10 +273,12 @@ func (s *State) checkPayouts() error {
 	for _, p := range s.held {
 		ok = note(&p) && ok
 	}
-	if s.open != nil {
-		for i := range s.open.Payouts {
-			ok = note(&s.open.Payouts[i]) && ok
-		}
+	for _, p := range s.pending() {
+		ok = note(&p) && ok
+	}
+	for id, i := range s.standing {
+		a := s.account(id)
+		ok = ok && a != nil && id.IsMember() && !a.closed && i.Sequence > 0 && i.Sequence <= a.sequence
 	}
 	for i := range s.Accounts() {
 		ok = ok && s.accounts.at(i).withdrawals == count[AccountID(i)]

@@ -2,6 +2,7 @@ package ledger
 
 import (
 	"bytes"
+	"slices"
 	"testing"
 
 	"github.com/btcsuite/btcd/btcec/v2"
@@ -41,7 +42,7 @@ func busyBooks(t *testing.T) *State {
 		func() Entry { return order(ann, &Withdraw{Amount: 1000, FeeMax: 10, Script: script}) },
 		func() Entry { return order(ann, &Withdraw{Amount: 2000, FeeMax: 10, Script: script}) },
 		func() Entry {
-			return Entry{Event: &Cut{Settlement: 1, Fee: 5, Inputs: []OutPoint{{Vout: 1}}, Payouts: []CutPayout{{Payer: ann, Sequence: 1, FeeShare: 5}}}}
+			return Entry{Event: &Cut{Settlement: 1, Version: 1, Fee: 5, Inputs: []OutPoint{{Vout: 1}}, Payouts: []CutPayout{{Payer: ann, Sequence: 1, FeeShare: 5}}}}
 		},
 		func() Entry { return Entry{Event: &Rekey{Generation: 1, Policy: []byte("policy")}} },
 	} {
@@ -104,15 +105,47 @@ func TestSnapshotOfImpossibleBooksRefused(t *testing.T) {
 		{"coin on a third branch", func(s *State) { changeCoin(s, func(c *Coin) { c.Branch = 2 }) }, CodeMalformed},
 		{"rekey skipped", func(s *State) { s.rekeys[0].Generation = 2 }, CodeMalformed},
 		{"rekey to nothing", func(s *State) { s.rekeys[0].Policy = nil }, CodeMalformed},
-		{"another settlement in flight", func(s *State) { s.open.Settlement = 2 }, CodeMalformed},
-		{"cut of a batch to come", func(s *State) { s.open.Batch = 9 }, CodeMalformed},
-		{"cut without a coin", func(s *State) { s.open.Inputs = nil }, CodeMalformed},
-		{"cut of a coin that is not there", func(s *State) { s.open.Inputs[0].Amount++ }, CodeMalformed},
-		{"cut of one coin twice", func(s *State) { s.open.Inputs = append(s.open.Inputs, s.open.Inputs[0]) }, CodeMalformed},
-		{"cut whose change is not the rest", func(s *State) { s.open.Change++ }, CodeMalformed},
-		{"cut that pays one withdrawal twice", func(s *State) { s.open.Payouts = append(s.open.Payouts, s.open.Payouts[0]) }, CodeMalformed},
-		{"cut that charges more than was allowed", func(s *State) { s.open.Payouts[0].FeeShare = 11 }, CodeMalformed},
-		{"cut lost", func(s *State) { s.open = nil }, CodeMalformed},
+		{"another settlement in flight", func(s *State) { s.settlements = 0 }, CodeMalformed},
+		{"cut of a batch to come", func(s *State) { s.versions[0].Batch = 9 }, CodeMalformed},
+		{"cut without a coin", func(s *State) { s.versions[0].Inputs = nil }, CodeMalformed},
+		{"cut of a coin that is not there", func(s *State) { s.versions[0].Inputs[0].Amount++ }, CodeMalformed},
+		{"cut of one coin twice", func(s *State) { s.versions[0].Inputs = append(s.versions[0].Inputs, s.versions[0].Inputs[0]) }, CodeMalformed},
+		{"cut whose change is not the rest", func(s *State) { s.versions[0].Change++ }, CodeMalformed},
+		{"cut that pays one withdrawal twice", func(s *State) { s.versions[0].Payouts = append(s.versions[0].Payouts, s.versions[0].Payouts[0]) }, CodeMalformed},
+		{"cut that charges more than was allowed", func(s *State) { s.versions[0].Payouts[0].FeeShare = 11 }, CodeMalformed},
+		{"cut lost", func(s *State) { s.versions = nil }, CodeMalformed},
+		{"versions that exclude nothing", func(s *State) {
+			second := *s.versions[0]
+			second.Inputs = nil
+			for _, c := range sortedCoins(s.coins) {
+				if c != s.versions[0].Inputs[0] {
+					second.Inputs, second.Payouts, second.Fee, second.Change = []Coin{c}, nil, 0, c.Amount
+				}
+			}
+			s.versions = append(s.versions, &second)
+		}, CodeMalformed},
+		{"versions that pay one withdrawal unlike", func(s *State) {
+			second := *s.versions[0]
+			second.Payouts = slices.Clone(second.Payouts)
+			second.Payouts[0].FeeMax++
+			s.versions = append(s.versions, &second)
+		}, CodeMalformed},
+		{"reserve below what the second version needs", func(s *State) {
+			second := *s.versions[0]
+			second.Fee++
+			second.Change--
+			s.versions = append(s.versions, &second)
+		}, CodeMalformed},
+		{"a lost coin that is there", func(s *State) { s.lost[OutPoint{Vout: 2}] = true }, CodeMalformed},
+		{"a standing payout of nobody", func(s *State) {
+			s.standing[99] = Instruction{OrderRef: OrderRef{Payer: 99, Sequence: 1}, Every: 1, Script: s.versions[0].Payouts[0].Script}
+		}, CodeMalformed},
+		{"a standing payout not ordered yet", func(s *State) {
+			s.standing[FirstMember] = Instruction{OrderRef: OrderRef{Payer: FirstMember, Sequence: 3}, Every: 1, Script: s.versions[0].Payouts[0].Script}
+		}, CodeMalformed},
+		{"a standing payout to nowhere", func(s *State) {
+			s.standing[FirstMember] = Instruction{OrderRef: OrderRef{Payer: FirstMember, Sequence: 1}, Every: 1}
+		}, CodeMalformed},
 		{"no accounts", func(s *State) { s.accounts.count.Store(0) }, CodeMalformed},
 	} {
 		t.Run(tt.name, func(t *testing.T) {

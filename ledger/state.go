@@ -29,14 +29,19 @@ type State struct {
 
 	accounts *accountTable // by index; the first FirstMember are the bank's own
 	held     map[OrderRef]Payout
+	standing map[AccountID]Instruction
 	ordinal  uint64 // withdrawals accepted so far
 	coins    map[OutPoint]Coin
+	lost     map[OutPoint]bool // coins that a reorganisation took; who had them keeps them
 
-	open        *OpenCut // settlement in flight
-	ended       Kind     // the cut or rekey that ends the batch, until it is sealed; else 0
-	midBatch    bool     // entries were applied since the last Seal
-	settlements uint32   // cuts made so far
-	rekeys      []Rekey  // by generation, from 1
+	versions    []*OpenCut // of the settlement in flight, the newest last; none when there is none
+	ended       Kind       // the cut or rekey that ends the batch, until it is sealed; else 0
+	midBatch    bool       // entries were applied since the last Seal
+	settlements uint32     // settlements cut so far
+	cleared     uint64     // satoshis that transfers have moved so far, modulo 2⁶⁴
+	paidOut     uint64     // satoshis that settlements have paid out so far, modulo 2⁶⁴
+	anchored    uint32     // books' height when the last one was posted; the birth height before
+	rekeys      []Rekey    // by generation, from 1
 
 	postings []Posting        // of the entry applied last; reused
 	verifier *bip340.Verifier // of Append, made when it is needed
@@ -97,6 +102,7 @@ type Payout struct {
 	FeeShare Amount // what its owner pays the miner; 0 until a cut takes it
 	Script   []byte
 	Ordinal  uint64 // place in the order of acceptance, over all withdrawals
+	Height   uint32 // of the books when it was accepted
 }
 
 // Coin is an output on chain that belongs to the vault.
@@ -109,10 +115,11 @@ type Coin struct {
 	Height     uint32 // books' height at which it was recorded
 }
 
-// OpenCut is a settlement between its cut and its depth: everything that its
-// Bitcoin transaction is made from.
+// OpenCut is a version of a settlement between its cut and its depth: everything
+// that its Bitcoin transaction is made from.
 type OpenCut struct {
 	Settlement uint32
+	Version    uint16 // from 1
 	Generation uint32 // of the vault's key that change returns to
 	Batch      uint64 // number of the batch that the cut ended
 	FeeRate    uint64 // satoshis per 1,000 vbytes
@@ -120,7 +127,17 @@ type OpenCut struct {
 	Inputs     []Coin
 	Payouts    []Payout
 	Change     Amount // returned to the vault; 0 for none
+	Cleared    uint64 // State.Cleared at the cut
 	Books      Books  // what the transaction anchors
+}
+
+// TreasuryFee is what the treasury pays of the fee: all that the payouts do not.
+func (o *OpenCut) TreasuryFee() Amount {
+	fee := o.Fee
+	for i := range o.Payouts {
+		fee -= o.Payouts[i].FeeShare
+	}
+	return fee
 }
 
 // position orders deposits along the chain, so that none is credited twice.
@@ -141,10 +158,13 @@ func NewState(charter Charter) (*State, error) {
 		bank:     charter.ID(),
 		head:     charter.ID(),
 		height:   charter.BirthHeight,
+		anchored: charter.BirthHeight,
 		block:    charter.BirthHash,
 		accounts: newAccountTable(),
 		held:     make(map[OrderRef]Payout),
+		standing: make(map[AccountID]Instruction),
 		coins:    make(map[OutPoint]Coin),
+		lost:     make(map[OutPoint]bool),
 	}, nil
 }
 
@@ -206,6 +226,12 @@ func (s *State) Held() []Payout {
 	return list
 }
 
+// Waiting is a withdrawal that waits for a cut, and whether it does.
+func (s *State) Waiting(ref OrderRef) (Payout, bool) {
+	p, ok := s.held[ref]
+	return p, ok
+}
+
 // Coins returns the vault's coins, oldest first and then by outpoint.
 func (s *State) Coins() []Coin {
 	list := make([]Coin, 0, len(s.coins))
@@ -219,11 +245,33 @@ func (s *State) Coins() []Coin {
 	return list
 }
 
-// Open is the settlement in flight, or nil. The caller must not change it.
-func (s *State) Open() *OpenCut { return s.open }
+// Open is the newest version of the settlement in flight, or nil. The caller must
+// not change it.
+func (s *State) Open() *OpenCut {
+	if len(s.versions) == 0 {
+		return nil
+	}
+	return s.versions[len(s.versions)-1]
+}
 
-// Settlements is the number of cuts made so far; also the last settlement's number.
+// Versions are all versions of the settlement in flight, the newest last: any one
+// of them may be mined, and no two. The caller must not change them.
+func (s *State) Versions() []*OpenCut { return s.versions }
+
+// Settlements is the number of settlements cut so far; also the last one's number.
 func (s *State) Settlements() uint32 { return s.settlements }
+
+// Cleared is the number of satoshis that transfers have moved inside the bank so far.
+// It wraps at 2⁶⁴; differences are exact.
+func (s *State) Cleared() uint64 { return s.cleared }
+
+// PaidOut is the number of satoshis that settlements have paid out on chain so far. It
+// wraps as Cleared does.
+func (s *State) PaidOut() uint64 { return s.paidOut }
+
+// Anchored is the books' height when the last settlement was posted, and with it its
+// anchor; the birth height before the first.
+func (s *State) Anchored() uint32 { return s.anchored }
 
 // Generation is the number of the vault's newest key: 0 is the founding's.
 func (s *State) Generation() uint32 { return uint32(len(s.rekeys)) }
@@ -259,8 +307,9 @@ func (s *State) Seal(h *Header) error {
 	}
 	s.follow(h)
 	if s.ended == KindCut {
-		s.open.Batch = h.Number
-		s.open.Books = s.books()
+		open := s.Open()
+		open.Batch = h.Number
+		open.Books = s.books()
 	}
 	s.ended, s.midBatch = 0, false
 	return nil
@@ -355,21 +404,23 @@ func (s *State) CheckInvariants() error {
 	return s.checkInFlight()
 }
 
-// checkInFlight compares the accounts that a cut fills with the open cut.
+// checkInFlight compares the accounts that cuts fill with the settlement in flight.
 func (s *State) checkInFlight() error {
 	var pending, fees Amount
-	if s.open != nil {
-		fees = s.open.Fee
-		for _, p := range s.open.Payouts {
-			pending += p.Amount + p.FeeMax
-			fees -= p.FeeShare
-		}
+	for _, p := range s.pending() {
+		pending += p.Amount + p.FeeMax
 	}
-	if got := s.accounts.at(WithdrawalsPending.Index()).balance; got != pending {
-		return fmt.Errorf("account %s has %d sat, the open cut pays %d sat", WithdrawalsPending, got, pending)
+	for _, v := range s.versions {
+		fees = max(fees, v.TreasuryFee())
 	}
-	if got := s.accounts.at(MinerFees.Index()).balance; got != fees {
-		return fmt.Errorf("account %s has %d sat, the treasury owes the open cut %d sat", MinerFees, got, fees)
+	if got := s.Balance(WithdrawalsPending); got != pending {
+		return fmt.Errorf("account %s has %d sat, the settlement in flight pays %d sat", WithdrawalsPending, got, pending)
+	}
+	if got := s.Balance(MinerFees); got != fees {
+		return fmt.Errorf("account %s has %d sat, the treasury owes the settlement in flight %d sat", MinerFees, got, fees)
+	}
+	if len(s.versions) > 0 && len(commonInputs(s.versions)) == 0 {
+		return fmt.Errorf("the %d versions of settlement %d do not exclude each other", len(s.versions), s.settlements)
 	}
 	return nil
 }

@@ -47,7 +47,7 @@ func TestStoryOfOneCoin(t *testing.T) {
 	}
 	b.seal()
 
-	effects = b.event(&ledger.Cut{Settlement: 1, FeeRate: 5_000, Fee: 2_500, Inputs: []ledger.OutPoint{coin, treasury},
+	effects = b.event(&ledger.Cut{Settlement: 1, Version: 1, FeeRate: 5_000, Fee: 2_500, Inputs: []ledger.OutPoint{coin, treasury},
 		Payouts: []ledger.CutPayout{{Payer: bob.id, Sequence: 1, FeeShare: 700}}})
 	if want := []ledger.Posting{{Debit: bob.id, Credit: ledger.WithdrawalsPending, Amount: 22_000}, {Debit: ledger.Treasury, Credit: ledger.MinerFees, Amount: 1_800}}; !slices.Equal(effects.Postings, want) {
 		t.Errorf("the cut posted %v, want %v", effects.Postings, want)
@@ -67,7 +67,7 @@ func TestStoryOfOneCoin(t *testing.T) {
 
 	b.block()
 	txid := hashOf("settlement 1")
-	effects = b.event(&ledger.Settled{Settlement: 1, TxID: txid, ChangeVout: 2})
+	effects = b.event(&ledger.Settled{Settlement: 1, Version: 1, TxID: txid, ChangeVout: 2})
 	if want := []ledger.Posting{
 		{Debit: ledger.WithdrawalsPending, Credit: ledger.Vault, Amount: 20_000},
 		{Debit: ledger.WithdrawalsPending, Credit: ledger.MinerFees, Amount: 700},
@@ -123,18 +123,18 @@ func TestStoryOfTwoSettlements(t *testing.T) {
 	if got := refs(); !slices.Equal(got, []ledger.OrderRef{bob1, ann2, bob2}) {
 		t.Fatalf("held in the order %v", got)
 	}
-	b.event(&ledger.Cut{Settlement: 1, Inputs: coins[:1], Payouts: []ledger.CutPayout{{Payer: ann.id, Sequence: 2}}})
+	b.event(&ledger.Cut{Settlement: 1, Version: 1, Inputs: coins[:1], Payouts: []ledger.CutPayout{{Payer: ann.id, Sequence: 2}}})
 	b.seal()
 	if got := refs(); !slices.Equal(got, []ledger.OrderRef{bob1, bob2}) {
 		t.Fatalf("after the first cut %v are held", got)
 	}
-	b.event(&ledger.Settled{Settlement: 1, TxID: hashOf("one"), ChangeVout: ledger.NoChange})
+	b.event(&ledger.Settled{Settlement: 1, Version: 1, TxID: hashOf("one"), ChangeVout: ledger.NoChange})
 	if got := b.Coins(); len(got) != 1 || got[0].OutPoint != coins[1] {
 		t.Fatalf("the vault's coins are %+v", got)
 	}
-	b.event(&ledger.Cut{Settlement: 2, Inputs: coins[1:], Payouts: []ledger.CutPayout{{Payer: bob.id, Sequence: 2}, {Payer: bob.id, Sequence: 1}}})
+	b.event(&ledger.Cut{Settlement: 2, Version: 1, Inputs: coins[1:], Payouts: []ledger.CutPayout{{Payer: bob.id, Sequence: 2}, {Payer: bob.id, Sequence: 1}}})
 	b.seal()
-	b.event(&ledger.Settled{Settlement: 2, TxID: hashOf("two"), ChangeVout: 0})
+	b.event(&ledger.Settled{Settlement: 2, Version: 1, TxID: hashOf("two"), ChangeVout: 0})
 	b.expect("settled twice", wantBalance{bob.id, 0, 0}, wantBalance{ann.id, 41_000, 41_000}, wantBalance{ledger.Vault, -41_000, -41_000})
 	b.order(bob, &ledger.Close{})
 }
@@ -143,9 +143,9 @@ func TestStoryOfTwoSettlements(t *testing.T) {
 func TestStoryOfAConsolidation(t *testing.T) {
 	b := newBank(t)
 	coins := b.fund(ledger.Treasury, 3_000, 4_000)
-	b.event(&ledger.Cut{Settlement: 1, FeeRate: 1_000, Fee: 300, Inputs: coins})
+	b.event(&ledger.Cut{Settlement: 1, Version: 1, FeeRate: 1_000, Fee: 300, Inputs: coins})
 	b.seal()
-	b.event(&ledger.Settled{Settlement: 1, TxID: hashOf("one"), ChangeVout: 1})
+	b.event(&ledger.Settled{Settlement: 1, Version: 1, TxID: hashOf("one"), ChangeVout: 1})
 	b.expect("settled", wantBalance{ledger.Treasury, 6_700, 6_700}, wantBalance{ledger.Vault, -6_700, -6_700})
 }
 

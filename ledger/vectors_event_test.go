@@ -16,8 +16,13 @@ type (
 		Cut     *cutVector     `json:"cut,omitempty"`
 		Settled *settledVector `json:"settled,omitempty"`
 		Rekey   *rekeyVector   `json:"rekey,omitempty"`
-		Bytes   hexBytes       `json:"bytes"`
-		Leaf    hexBytes       `json:"leaf"`
+
+		Draw        *drawVector        `json:"draw,omitempty"`
+		Reorganised *reorganisedVector `json:"reorganised,omitempty"`
+		Correct     *correctVector     `json:"correct,omitempty"`
+
+		Bytes hexBytes `json:"bytes"`
+		Leaf  hexBytes `json:"leaf"`
 	}
 	outPointVector struct {
 		TxID hexBytes `json:"txid_wire_order"`
@@ -39,6 +44,7 @@ type (
 	}
 	cutVector struct {
 		Settlement uint32           `json:"settlement"`
+		Version    uint16           `json:"version"`
 		FeeRate    uint64           `json:"fee_rate_sat_per_kvb,string"`
 		Fee        int64            `json:"fee_sat"`
 		Inputs     []outPointVector `json:"inputs"`
@@ -51,6 +57,7 @@ type (
 	}
 	settledVector struct {
 		Settlement uint32   `json:"settlement"`
+		Version    uint16   `json:"version"`
 		TxID       hexBytes `json:"txid_wire_order"`
 		ChangeVout uint32   `json:"change_vout"`
 	}
@@ -62,6 +69,35 @@ type (
 		PrivateKey hexBytes `json:"vault_private_key_before"`
 		PublicKey  hexBytes `json:"vault_public_key_before"`
 		Signature  hexBytes `json:"signature"`
+	}
+	drawVector struct {
+		Payer ledger.AccountID `json:"payer,string"`
+	}
+	reorganisedVector struct {
+		From    uint32           `json:"from"`
+		Height  uint32           `json:"height"`
+		Hash    hexBytes         `json:"hash_wire_order"`
+		Removed []outPointVector `json:"removed"`
+		Added   []addedVector    `json:"added"`
+		Paid    []orderRefVector `json:"paid"`
+	}
+	addedVector struct {
+		OutPoint   outPointVector `json:"outpoint"`
+		Amount     int64          `json:"amount_sat"`
+		Generation uint32         `json:"generation"`
+		Branch     byte           `json:"branch"`
+		Index      uint32         `json:"index"`
+		Deposit    bool           `json:"deposit"`
+	}
+	orderRefVector struct {
+		Payer    ledger.AccountID `json:"payer,string"`
+		Sequence uint64           `json:"sequence,string"`
+	}
+	correctVector struct {
+		Account ledger.AccountID `json:"account,string"`
+		Amount  int64            `json:"amount_sat"`
+		Batch   uint64           `json:"batch,string"`
+		Index   uint32           `json:"index"`
 	}
 )
 
@@ -79,7 +115,7 @@ func (v *eventVector) event() ledger.Event {
 		return &ledger.Deposit{OutPoint: d.OutPoint.outPoint(), Amount: ledger.Amount(d.Amount),
 			Generation: d.Generation, Branch: ledger.Branch(d.Branch), Index: d.Index, Height: d.Height, TxIndex: d.TxIndex}
 	case v.Cut != nil:
-		c := &ledger.Cut{Settlement: v.Cut.Settlement, FeeRate: v.Cut.FeeRate, Fee: ledger.Amount(v.Cut.Fee)}
+		c := &ledger.Cut{Settlement: v.Cut.Settlement, Version: v.Cut.Version, FeeRate: v.Cut.FeeRate, Fee: ledger.Amount(v.Cut.Fee)}
 		for _, in := range v.Cut.Inputs {
 			c.Inputs = append(c.Inputs, in.outPoint())
 		}
@@ -89,8 +125,25 @@ func (v *eventVector) event() ledger.Event {
 		return c
 	case v.Rekey != nil:
 		return &ledger.Rekey{Generation: v.Rekey.Generation, Policy: []byte(v.Rekey.Policy), Signature: ledger.Signature(v.Rekey.Signature)}
+	case v.Draw != nil:
+		return &ledger.Draw{Payer: v.Draw.Payer}
+	case v.Reorganised != nil:
+		e := &ledger.Reorganised{From: v.Reorganised.From, Height: v.Reorganised.Height, Hash: ledger.Hash(v.Reorganised.Hash)}
+		for _, at := range v.Reorganised.Removed {
+			e.Removed = append(e.Removed, at.outPoint())
+		}
+		for _, a := range v.Reorganised.Added {
+			e.Added = append(e.Added, ledger.Added{OutPoint: a.OutPoint.outPoint(), Amount: ledger.Amount(a.Amount),
+				Generation: a.Generation, Branch: ledger.Branch(a.Branch), Index: a.Index, Deposit: a.Deposit})
+		}
+		for _, ref := range v.Reorganised.Paid {
+			e.Paid = append(e.Paid, ledger.OrderRef{Payer: ref.Payer, Sequence: ref.Sequence})
+		}
+		return e
+	case v.Correct != nil:
+		return &ledger.Correct{Account: v.Correct.Account, Amount: ledger.Amount(v.Correct.Amount), Batch: v.Correct.Batch, Index: v.Correct.Index}
 	}
-	return &ledger.Settled{Settlement: v.Settled.Settlement, TxID: ledger.Hash(v.Settled.TxID), ChangeVout: v.Settled.ChangeVout}
+	return &ledger.Settled{Settlement: v.Settled.Settlement, Version: v.Settled.Version, TxID: ledger.Hash(v.Settled.TxID), ChangeVout: v.Settled.ChangeVout}
 }
 
 func TestEventVectors(t *testing.T) {

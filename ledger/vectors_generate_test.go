@@ -56,6 +56,10 @@ func orderVectors(t testing.TB) (list []orderVector) {
 			}
 		case *ledger.Withdraw:
 			v.Amount, v.FeeMax, v.Script = int64(b.Amount), int64(b.FeeMax), b.Script
+		case *ledger.Cancel:
+			v.Cancelled = b.Sequence
+		case *ledger.Standing:
+			v.Keep, v.Every, v.FeeMax, v.Script = int64(b.Keep), b.Every, int64(b.FeeMax), b.Script
 		}
 		list = append(list, v)
 	}
@@ -80,6 +84,9 @@ func orderVectors(t testing.TB) (list []orderVector) {
 		order("withdraw to "+s.name, next(&ledger.Withdraw{Amount: 50_000, FeeMax: 900, Script: s.script}))
 	}
 	order("close", next(&ledger.Close{}))
+	order("cancel", next(&ledger.Cancel{Sequence: 1<<40 + 7}))
+	order("standing payout", next(&ledger.Standing{Keep: 1_000_000, Every: 144, FeeMax: 900, Script: scriptP2TR}))
+	order("end of a standing payout", next(&ledger.Standing{}))
 	return list
 }
 
@@ -91,13 +98,18 @@ func eventVectors(t testing.TB) (list []eventVector) {
 		{Name: "deposit", Deposit: &depositVector{outPoint(1), 100_000, 0, 0, 16, 850_000, 7}},
 		{Name: "deposit to the vault's second key", Deposit: &depositVector{outPoint(2), 1, 1, 0, 2, 850_001, 1}},
 		{Name: "deposit from a coinbase to a change address", Deposit: &depositVector{outPoint(0), int64(ledger.MaxAmount), 0, 1, 3, 849_903, 0}},
-		{Name: "cut without payouts", Cut: &cutVector{1, 1_000, 154, []outPointVector{outPoint(1)}, []payoutVector{}}},
-		{Name: "cut", Cut: &cutVector{2, 12_345, 4_000, []outPointVector{outPoint(1), outPoint(2)},
+		{Name: "cut without payouts", Cut: &cutVector{1, 1, 1_000, 154, []outPointVector{outPoint(1)}, []payoutVector{}}},
+		{Name: "cut", Cut: &cutVector{2, 3, 12_345, 4_000, []outPointVector{outPoint(1), outPoint(2)},
 			[]payoutVector{{16, 1, 400}, {17, 9, 0}, {16, 2, 900}}}},
-		{Name: "settled", Settled: &settledVector{2, tx(3), 4}},
-		{Name: "settled without change", Settled: &settledVector{3, tx(4), ledger.NoChange}},
+		{Name: "settled", Settled: &settledVector{2, 3, tx(3), 4}},
+		{Name: "settled without change", Settled: &settledVector{3, 1, tx(4), ledger.NoChange}},
 		{Name: "rekey", Rekey: newRekeyVector(t, 1, `{"threshold":3}`)},
 		{Name: "rekey with the largest policy", Rekey: newRekeyVector(t, 1<<32-1, strings.Repeat("p", ledger.MaxPolicySize))},
+		{Name: "draw", Draw: &drawVector{1<<32 - 1}},
+		{Name: "reorganised without a difference", Reorganised: &reorganisedVector{850_000, 850_002, tx(5), []outPointVector{}, []addedVector{}, []orderRefVector{}}},
+		{Name: "reorganised", Reorganised: &reorganisedVector{850_000, 850_000, tx(6), []outPointVector{outPoint(1), outPoint(2)},
+			[]addedVector{{outPoint(3), 70_000, 1, 1, 9, false}, {outPoint(4), 5_000, 0, 0, 17, true}}, []orderRefVector{{16, 1}, {17, 1<<40 + 1}}}},
+		{Name: "correct", Correct: &correctVector{ledger.Treasury, 1_234, 77, 3}},
 	}
 	for i := range list {
 		e := ledger.Entry{Event: list[i].event()}
@@ -258,7 +270,7 @@ func malformedVectors(t testing.TB) (list []malformedVector) {
 	add("order", "version 0", ledger.CodeMalformed, set(transfer, 0, 0))
 	add("order", "version 2", ledger.CodeMalformed, set(transfer, 0, 2))
 	add("order", "kind 0", ledger.CodeMalformed, set(transfer, 1, 0))
-	add("order", "kind 5", ledger.CodeMalformed, set(transfer, 1, 5))
+	add("order", "kind 7", ledger.CodeMalformed, set(transfer, 1, 7))
 	add("order", "an event's kind", ledger.CodeMalformed, set(transfer, 1, 64))
 	add("order", "a transfer said to be an open", ledger.CodeMalformed, set(transfer, 1, 1))
 	add("order", "cut short in the prefix", ledger.CodeMalformed, transfer[:40])
@@ -284,9 +296,11 @@ func malformedVectors(t testing.TB) (list []malformedVector) {
 	add("entry", "nothing", ledger.CodeMalformed, nil)
 	add("entry", "version 0 of an event", ledger.CodeMalformed, set(events["block"], 0, 0))
 	add("entry", "kind 63", ledger.CodeMalformed, set(events["block"], 1, 63))
-	add("entry", "kind 68", ledger.CodeMalformed, set(events["block"], 1, 68))
+	add("entry", "kind 72", ledger.CodeMalformed, set(events["block"], 1, 72))
+	add("entry", "reorganised with more lost coins than may be", ledger.CodeMalformed,
+		concat(events["reorganised"][:42], u16(ledger.MaxReorganised+1), make([]byte, 36*(ledger.MaxReorganised+1)+4)))
 	add("entry", "kind 255", ledger.CodeMalformed, set(events["block"], 1, 255))
-	add("entry", "cut with more inputs than bytes", ledger.CodeMalformed, set(cut, 22, 5, 0xdc))
+	add("entry", "cut with more inputs than bytes", ledger.CodeMalformed, set(cut, 24, 5, 0xdc))
 
 	header := headerVectors(t)[0].Bytes
 	add("header", "nothing", ledger.CodeMalformed, nil)

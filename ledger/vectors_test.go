@@ -159,6 +159,9 @@ type orderVector struct {
 	Amount     int64            `json:"amount_sat,omitempty"`
 	FeeMax     int64            `json:"fee_max_sat,omitempty"`
 	Script     hexBytes         `json:"script,omitempty"`
+	Cancelled  uint64           `json:"cancelled,omitempty,string"`
+	Keep       int64            `json:"keep_sat,omitempty"`
+	Every      uint32           `json:"every_blocks,omitempty"`
 	Unsigned   hexBytes         `json:"unsigned"`
 	Digest     hexBytes         `json:"digest"`
 	Signature  hexBytes         `json:"signature"`
@@ -183,6 +186,10 @@ func (v *orderVector) order() *ledger.Order {
 		o.Body = &ledger.Withdraw{Amount: ledger.Amount(v.Amount), FeeMax: ledger.Amount(v.FeeMax), Script: v.Script}
 	case 4:
 		o.Body = &ledger.Close{}
+	case 5:
+		o.Body = &ledger.Cancel{Sequence: v.Cancelled}
+	case 6:
+		o.Body = &ledger.Standing{Keep: ledger.Amount(v.Keep), Every: v.Every, FeeMax: ledger.Amount(v.FeeMax), Script: v.Script}
 	}
 	return o
 }

@@ -54,7 +54,7 @@ func newStory(t testing.TB) *story {
 func (s *story) settle(n int) {
 	s.Helper()
 	s.coins[n] = s.Books.Coins()
-	cut, err := netting.Plan(s.Books, s.Vaults, 2_000, netting.Limits{InputsMax: 1, PayoutsMax: 10})
+	cut, err := netting.Plan(s.Books, s.Vaults, 2_000, netting.Limits{InputsMax: 1, PayoutsMax: 10, WeightMax: netting.WeightMax})
 	if err != nil {
 		s.Fatal(err)
 	}

@@ -183,9 +183,9 @@ func (d *Desk) takeBlocks(ctx context.Context, v *chainView, next func() (nettin
 			return fmt.Errorf("block %d is %s, and was %s: the chain has changed while it was read", v.height, v.hash, last.hash)
 		}
 		events = append(events, d.watch.Facts(&v.charter, read.Height, read.Blocks, f.built)...)
-		if _, settles := events[len(events)-1].(*ledger.Settled); settles {
-			if f.stage != StageMined {
-				if err := d.record(ctx, f, postgres.Step{Step: stepMined, Height: &v.height}); err != nil {
+		if settled, ok := events[len(events)-1].(*ledger.Settled); ok {
+			if !f.minedAs(settled.TxID, v.height) {
+				if err := d.record(ctx, f, postgres.Step{Step: stepMined, TxID: &settled.TxID, Height: &v.height}); err != nil {
 					return err
 				}
 			}

@@ -27,6 +27,15 @@ type Chain interface {
 	Broadcast(ctx context.Context, tx *wire.MsgTx) error
 	// FeeRate estimates satoshis per 1,000 vbytes for confirmation within target blocks.
 	FeeRate(ctx context.Context, target int) (int64, error)
+	// Relay is the least rate that the node takes now, and the step by which a
+	// replacement has to pay more; both in satoshis per 1,000 vbytes.
+	Relay(ctx context.Context) (floor, step int64, err error)
+	// PooledFees is what a transaction of the node's mempool and all that is built on
+	// it there pay, in satoshis; pooled is false when it is not in the mempool.
+	PooledFees(ctx context.Context, txid chainhash.Hash) (sat int64, pooled bool, err error)
+	// UTXO returns an unspent output in the active chain with its number of
+	// confirmations, nil when there is none.
+	UTXO(ctx context.Context, at wire.OutPoint) (out *wire.TxOut, confirmations int64, err error)
 }
 
 // Signer collects the guardians' signatures. guardian.Quorum is one.
@@ -62,9 +71,18 @@ type Config struct {
 type Desk struct {
 	Config
 
-	advancing sync.Mutex // held while the settlement moves
+	advancing sync.Mutex // held while the settlement moves; the fields below are for its holder
 	watch     *netting.Watch
-	lagging   bool // one node is behind the other, and that was said
+	lagging   bool              // one node is behind the other, and that was said
+	refused   chainhash.Hash    // transaction that the node has refused in this Advance
+	refusing  map[uint32]uint32 // generations whose guardians did not sign: until which height they are left out
+
+	building sync.Mutex
+	flight   netting.Flight // what was built of the settlement in flight
+
+	quoting sync.Mutex
+	quoted  chainhash.Hash // tip at which rate was asked for
+	rate    int64
 }
 
 // New makes a desk. It does nothing until Run or Advance is called.
@@ -76,7 +94,7 @@ func New(c Config) (*Desk, error) {
 	if scheme := vault.Policy().Scheme; scheme != taproot.FROST {
 		return nil, fmt.Errorf("settlements are signed with FROST, and the vault's scheme is %s", scheme)
 	}
-	return &Desk{Config: c, watch: netting.NewWatch(c.Vaults)}, nil
+	return &Desk{Config: c, watch: netting.NewWatch(c.Vaults), refusing: make(map[uint32]uint32)}, nil
 }
 
 // view is Engine.View after the vaults have followed the books.
@@ -107,7 +125,8 @@ func (d *Desk) Rekey(ctx context.Context, e *ledger.Rekey) error {
 }
 
 // ReorgError says that the last block of the books is no longer in the chain: a
-// reorganisation deeper than the charter's depth. Nothing is settled or credited.
+// reorganisation deeper than the charter's depth. Nothing is settled or credited
+// until the chain returns, or Resolve and Follow take the books to the other branch.
 type ReorgError struct {
 	Height uint32
 	Books  chainhash.Hash
@@ -115,7 +134,7 @@ type ReorgError struct {
 }
 
 func (e *ReorgError) Error() string {
-	return fmt.Sprintf("block %d of the books, %s, is not in the chain, which has %s there: settling has stopped until the chain returns or a person decides", e.Height, e.Books, e.Chain)
+	return fmt.Sprintf("block %d of the books, %s, is not in the chain, which has %s there: settling has stopped until the chain returns, or \"daobank operator resolve\" takes the books to the other branch", e.Height, e.Books, e.Chain)
 }
 
 // Run advances at every new block until ctx ends. An error is logged and
@@ -161,7 +180,11 @@ func (d *Desk) tip(ctx context.Context) (chainhash.Hash, error) {
 func (d *Desk) Advance(ctx context.Context) error {
 	d.advancing.Lock()
 	defer d.advancing.Unlock()
+	d.refused = chainhash.Hash{}
 	if err := d.catchUp(ctx); err != nil {
+		return err
+	}
+	if err := d.draw(ctx); err != nil {
 		return err
 	}
 	for {
@@ -177,57 +200,6 @@ func (d *Desk) Advance(ctx context.Context) error {
 		if err != nil {
 			return err
 		}
-		d.Log.Info("settlement", "number", f.number(), "from", f.stage, "event", event, "to", to)
-		if event == EventRefused {
-			return nil
-		}
+		d.Log.Info("settlement", "number", f.number(), "version", f.version(), "from", f.stage, "event", event, "to", to)
 	}
-}
-
-// A flight is the settlement in flight as the journal and the steps tell it.
-type flight struct {
-	stage Stage
-	open  *ledger.OpenCut      // nil when idle
-	built *netting.Transaction // nil when idle
-	steps []postgres.Step
-}
-
-func (f *flight) number() uint32 {
-	if f.open == nil {
-		return 0
-	}
-	return f.open.Settlement
-}
-
-// signed is the transaction with its signatures, from the step that stored it.
-func (f *flight) signed() (*wire.MsgTx, error) {
-	for _, s := range f.steps {
-		if s.Step == stepSigned {
-			return decodeTx(s.Tx)
-		}
-	}
-	return nil, fmt.Errorf("settlement %d has no signed transaction", f.number())
-}
-
-func (d *Desk) inFlight(ctx context.Context) (*flight, error) {
-	f := &flight{stage: StageIdle}
-	if err := d.view(ctx, func(s *ledger.State) { f.open = s.Open() }); err != nil {
-		return nil, err
-	}
-	if f.open == nil {
-		return f, nil
-	}
-	var err error
-	if f.built, err = netting.Build(f.open, d.Vaults); err != nil {
-		return nil, err
-	}
-	if f.steps, err = d.Store.Steps(ctx, f.open.Settlement); err != nil {
-		return nil, err
-	}
-	last := ""
-	if n := len(f.steps); n > 0 {
-		last = f.steps[n-1].Step
-	}
-	f.stage, err = stageOf(last)
-	return f, err
 }

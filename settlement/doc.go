@@ -15,15 +15,19 @@
 // What it promises: a withdrawal is paid exactly once. The cut is an entry of
 // the journal and fixes the transaction to the byte (package netting), so
 // whatever is repeated after a crash is the same transaction with the same
-// txid; no second cut is possible before the books have posted the first. The
-// signed transaction is stored before any node sees it.
+// txid. The signed transaction is stored before any node sees it. A settlement that
+// is not in the next block is cut again, as its next version: versions share a coin,
+// so at most one is mined, and whichever it is is recognised (replace.go). The next
+// settlement is cut when that one is posted.
 //
 // On failure: Advance returns the error and has done nothing that a second call
 // does not continue. A node that refuses the transaction is recorded with its
-// reason and asked again at the next block. A block of the books that is no
+// reason; when it asks for more the next version pays it, else it is asked again at the
+// next block. What keeps a settlement from being replaced (the ceiling, the
+// treasury) is recorded too and shown in its Status. A block of the books that is no
 // longer in the chain (a reorganisation deeper than the charter's depth) is a
-// ReorgError: nothing is cut or credited until the chain has it again or a
-// person decides.
+// ReorgError: nothing is cut or credited until the chain has it again, or an operator
+// takes the books to the other branch (Resolve, Follow, Correct).
 //
-// Raising the fee of a settlement that is not mined is not built yet: it waits.
+// Withdrawal follows one withdrawal from its order to the block that pays it.
 package settlement

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"testing"
 
+	"github.com/btcsuite/btcd/chaincfg/chainhash"
 	"github.com/btcsuite/btcd/wire"
 
 	"github.com/daobank/daobank/audit/audittest"
@@ -28,7 +29,9 @@ type town struct {
 	engine *clearing.Engine
 	desk   *settlement.Desk
 
-	away    []uint32      // generations whose guardians do not sign
+	away    []uint32      // generations whose guardians are not there
+	refuse  []uint32      // generations whose guardians are there and do not sign
+	lost    func(*town)   // called when the next settlement is to be signed
 	pool    []*wire.MsgTx // what was broadcast
 	signers []uint32      // generations of the inputs of all settlements since it was emptied
 }
@@ -65,14 +68,22 @@ func (w *town) Broadcast(_ context.Context, tx *wire.MsgTx) error {
 
 func (w *town) FeeRate(context.Context, int) (int64, error) { return 1_000, nil }
 
+func (w *town) Relay(context.Context) (floor, step int64, err error) { return 1_000, 1_000, nil }
+
+func (w *town) PooledFees(context.Context, chainhash.Hash) (int64, bool, error) { return 0, false, nil }
+
 func (w *town) Reachable(generation uint32) bool { return !slices.Contains(w.away, generation) }
 
 var errAway = errors.New("the guardians are away")
 
 func (w *town) Sign(_ context.Context, t *netting.Transaction, _ uint64) (sigs [][]byte, err error) {
+	if w.lost != nil {
+		w.lost(w)
+		w.lost = nil
+	}
 	for _, s := range t.Signers {
-		if !w.Reachable(s.Generation) {
-			return nil, errAway
+		if !w.Reachable(s.Generation) || slices.Contains(w.refuse, s.Generation) {
+			return nil, &netting.UnsignedError{Settlement: t.Settlement, Generation: s.Generation, Err: errAway}
 		}
 	}
 	for _, s := range t.Signers {
@@ -149,4 +160,52 @@ func TestRekeyWhileOldGuardiansAreAway(t *testing.T) {
 			t.Errorf("%s: signed by %v, coins are %v; want %v and %v", step.name, w.signers, got, step.signers, step.coins)
 		}
 	}
+}
+
+// The guardians of the old key are there when the journal is cut, and do not sign. The
+// next version goes without their coins and settles what it can; with the guardians of
+// the newest key it is no different from before.
+func TestOldGuardiansDoNotSignAnOpenCut(t *testing.T) {
+	for _, gone := range []struct {
+		name string
+		lose func(w *town)
+	}{
+		{"they refuse", func(w *town) { w.refuse = []uint32{0} }},
+		{"they are gone", func(w *town) { w.refuse, w.away = []uint32{0}, []uint32{0} }},
+	} {
+		t.Run(gone.name, func(t *testing.T) {
+			w := newTown(t)
+			w.deposit(0, 100_000)
+			w.settle()
+			w.Rekey(2, 4)
+			w.must(w.desk.Rekey(t.Context(), &w.Books.Rekeys()[0]))
+			w.deposit(1, 60_000)
+			w.Chain.Mine()
+			w.signers = nil
+			w.lose(gone.lose)
+			w.settle()
+			if got := w.coins(); got[0] != 1 || got[1] != 1 || !slices.Equal(w.signers, []uint32{1}) {
+				t.Errorf("signed by %v, coins are %v", w.signers, got)
+			}
+			status, err := w.desk.Settlements(t.Context(), 2, 9)
+			w.must(err)
+			if len(status) != 1 || status[0].Stage != string(settlement.StagePosted) || status[0].Version != 2 {
+				t.Errorf("settlements %+v", status)
+			}
+			w.refuse, w.away, w.signers = nil, nil, nil
+			for range 150 {
+				w.Chain.Mine()
+			}
+			w.settle()
+			if got := w.coins(); got[0] != 0 || got[1] != 1 {
+				t.Errorf("when they are back: signed by %v, coins are %v", w.signers, got)
+			}
+		})
+	}
+}
+
+// lose makes guardians go between a cut and its signatures.
+func (w *town) lose(fn func(*town)) {
+	w.Bank.Helper()
+	w.lost = fn
 }

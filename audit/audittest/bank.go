@@ -72,6 +72,7 @@ type Bank struct {
 	node     Node
 	operator *btcec.PrivateKey
 	watch    *netting.Watch
+	flight   netting.Flight
 	groups   []groupKey // by generation
 	pending  [][]byte
 	payments uint32

@@ -48,11 +48,9 @@ func (b *Bank) facts(height uint32) []ledger.Event {
 	must(b, b.watch.Extend(b.Books.Accounts(), b.Books.Settlements()))
 	blocks, err := netting.ReadBlocks(b.Context(), b.node, &b.Charter, height)
 	must(b, err)
-	var inFlight *netting.Transaction
-	if b.Books.Open() != nil {
-		inFlight = b.Build()
-	}
-	events := b.watch.Facts(&b.Charter, height, blocks, inFlight)
+	b.flight, err = b.flight.Follow(b.Books, b.Vaults)
+	must(b, err)
+	events := b.watch.Facts(&b.Charter, height, blocks, b.flight)
 	if b.Report != nil {
 		events = b.Report(events)
 	}
@@ -81,7 +79,18 @@ func (b *Bank) Cut(feeRate int64) *netting.Transaction {
 	return b.Build()
 }
 
-// Build is the transaction of the settlement in flight.
+// Replace plans the next version of the settlement in flight, writes its cut and
+// returns its transaction, not signed.
+func (b *Bank) Replace(bid netting.Bid) *netting.Transaction {
+	b.Helper()
+	cut, err := netting.Replace(b.Books, b.Vaults, bid, netting.StandardLimits)
+	must(b, err)
+	b.Apply(ledger.Entry{Event: cut})
+	b.Seal()
+	return b.Build()
+}
+
+// Build is the transaction of the newest version of the settlement in flight.
 func (b *Bank) Build() *netting.Transaction {
 	b.Helper()
 	built, err := netting.Build(b.Books.Open(), b.Vaults)

@@ -98,7 +98,7 @@ func (b *treeBank) batch(entries ...ledger.Entry) error {
 // cut closes the books and returns how long their commitment took.
 func (b *treeBank) cut() (time.Duration, error) {
 	number := b.Settlements() + 1
-	if _, err := b.ApplyEvent(&ledger.Cut{Settlement: number, Inputs: []ledger.OutPoint{b.coin}}); err != nil {
+	if _, err := b.ApplyEvent(&ledger.Cut{Settlement: number, Version: 1, Inputs: []ledger.OutPoint{b.coin}}); err != nil {
 		return 0, err
 	}
 	header := b.Next(ledger.Hash{1}, 1, 1, 0)
@@ -117,7 +117,7 @@ func (b *treeBank) settleAndPay(accounts, changed int) error {
 	height, block := b.Block()
 	txid := ledger.Hash{10, byte(number)}
 	err := b.batch(ledger.Entry{Event: &ledger.Block{Height: height + 1, Hash: ledger.Hash{byte(height + 1)}, Previous: block}},
-		ledger.Entry{Event: &ledger.Settled{Settlement: number, TxID: txid}})
+		ledger.Entry{Event: &ledger.Settled{Settlement: number, Version: 1, TxID: txid}})
 	if err != nil {
 		return err
 	}

@@ -101,7 +101,15 @@ func (d *demo) settleAll(ctx context.Context) error {
 		d.say("Settlement %d, block %d: coins spent %d, withdrawals paid %d (outputs %d), %d vB, fee %d sat",
 			s.Number, s.Height, inputs, s.Payouts, s.Destinations, s.VSize, s.FeeSat)
 		d.say("    txid %s", s.TxID)
+		if s.Ratio != "" {
+			d.say("    %d sat cleared inside since the one before, %d sat settled on chain: netting ratio %s", s.Cleared, s.Settled, s.Ratio)
+		}
 	}
+	bank, err := d.client.Bank(ctx)
+	if err != nil {
+		return err
+	}
+	d.say("In all %d sat cleared inside and %d sat settled on chain: netting ratio %s", bank.Cleared, bank.Settled, bank.Ratio)
 	d.say("%d transfers stayed inside; %d withdrawals reached the chain in %d transactions", d.Transfers, paid, len(list))
 	d.say("Each of the %d coins was spent by one 64-byte signature: %d guardians signed, the chain sees one key", coins, d.info.Policy.Threshold)
 	return nil

@@ -58,7 +58,7 @@ the next command sends the same order again, which can never pay twice.`,
 	f.BoolVar(&m.asJSON, "json", false, "print one JSON object instead of text, errors too")
 	f.DurationVar(&m.wait, "wait", 30*time.Second, "how long to wait for the bank's answer")
 	cmd.AddCommand(m.initCommand(), m.openCommand(), m.addressCommand(), m.depositCommand(), m.payCommand(),
-		m.balanceCommand(), m.historyCommand(), m.withdrawCommand(), m.closeCommand(), m.receiptCommand())
+		m.balanceCommand(), m.historyCommand(), m.withdrawCommand(), m.withdrawalCommand(), m.cancelCommand(), m.standingCommand(), m.closeCommand(), m.receiptCommand())
 	return cmd
 }
 

@@ -21,6 +21,7 @@ import (
 
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
+	"github.com/btcsuite/btcd/chaincfg/chainhash"
 	"github.com/rogpeppe/go-internal/testscript"
 
 	"github.com/daobank/daobank/api"
@@ -147,6 +148,12 @@ func (b *scriptBank) found(ctx context.Context) error {
 type estimator struct{ settlement.Chain }
 
 func (estimator) FeeRate(context.Context, int) (int64, error) { return 2_000, nil }
+
+func (estimator) Height(context.Context) (int32, error) { return 1, nil }
+
+func (estimator) BlockHash(context.Context, int32) (chainhash.Hash, error) {
+	return chainhash.Hash{1}, nil
+}
 
 func (b *scriptBank) start(ctx context.Context) error {
 	log := slog.New(slog.DiscardHandler)

@@ -18,6 +18,7 @@ func newServeCommand() *cobra.Command {
 	o := &serveOptions{Policy: settlement.DefaultPolicy()}
 	var verbose bool
 	var retired []uint
+	var policyFile string
 	cmd := &cobra.Command{
 		Use:   "serve",
 		Short: "Run the bank: clearing, settlement and the HTTP API",
@@ -62,6 +63,9 @@ compares the snapshots with what comes out. It takes longer the older the bank i
 				level = slog.LevelDebug
 			}
 			o.Log = slog.New(slog.NewTextHandler(os.Stderr, &slog.HandlerOptions{Level: level}))
+			if err := o.readPolicy(cmd, policyFile); err != nil {
+				return err
+			}
 			for _, generation := range retired {
 				o.Policy.Limits.Away = append(o.Policy.Limits.Away, uint32(generation))
 			}
@@ -85,6 +89,7 @@ compares the snapshots with what comes out. It takes longer the older the bank i
 	f.StringVar(&o.Second.URL, "second-bitcoind", envOr("DAOBANK_SECOND_BITCOIND", ""), "URL of another node's RPC: the books take only blocks that both have (env DAOBANK_SECOND_BITCOIND)")
 	f.StringVar(&o.Second.User, "second-bitcoind-user", envOr("DAOBANK_SECOND_BITCOIND_USER", ""), "its RPC user (env DAOBANK_SECOND_BITCOIND_USER)")
 	f.StringVar(&o.Second.Password, "second-bitcoind-password", envOr("DAOBANK_SECOND_BITCOIND_PASSWORD", ""), "its RPC password; prefer the environment (env DAOBANK_SECOND_BITCOIND_PASSWORD)")
+	f.StringVar(&policyFile, "policy", "", "JSON file that says when and at what price the bank settles (docs/settlement.md); without it, whatever waits is settled in the next block")
 	f.Int64Var(&o.Policy.FeeRateFallback, "fee-rate-fallback", o.Policy.FeeRateFallback, "fee rate when the node has no estimate, in sat per 1,000 vbytes")
 	f.UintSliceVar(&retired, "retired", nil, "generations of the vault's key whose coins are left where they are, because too few of their guardians would sign: a settlement must not wait for them")
 	f.DurationVar(&o.Policy.Poll, "poll", o.Policy.Poll, "how often the node is asked for a new block")
@@ -92,4 +97,26 @@ compares the snapshots with what comes out. It takes longer the older the bank i
 	f.BoolVarP(&verbose, "verbose", "v", false, "log more")
 	cmd.AddCommand(newServeReadyCommand())
 	return cmd
+}
+
+// readPolicy takes the policy from a file, if one is named; flags that were given go
+// before it.
+func (o *serveOptions) readPolicy(cmd *cobra.Command, file string) error {
+	if file == "" {
+		return nil
+	}
+	text, err := os.ReadFile(file)
+	if err != nil {
+		return err
+	}
+	p, err := settlement.ParsePolicy(text)
+	if err != nil {
+		return fmt.Errorf("%s: %w", file, err)
+	}
+	p.Poll = o.Policy.Poll
+	if cmd.Flags().Changed("fee-rate-fallback") {
+		p.FeeRateFallback = o.Policy.FeeRateFallback
+	}
+	o.Policy = p
+	return nil
 }

@@ -81,3 +81,30 @@ func scanMovement(row pgx.CollectableRow) (Movement, error) {
 	}
 	return m, nil
 }
+
+// Taken is an entry of the journal that moved something out of an account.
+type Taken struct {
+	Batch   uint64
+	Index   uint32
+	Bytes   []byte  // the entry's canonical bytes
+	Amounts []int64 // satoshis that it took, posting by posting
+}
+
+// CutsOf returns the cuts from a batch on that took withdrawals of an account, in
+// order. Like History it may lag a moment behind.
+func (s *Store) CutsOf(ctx context.Context, account ledger.AccountID, from uint64) ([]Taken, error) {
+	rows, err := s.reads.Query(ctx, `
+		select m.batch, m.idx, e.bytes, array_agg(-m.amount order by m.line)
+		from movement m join entry e on e.shard = m.shard and e.batch = m.batch and e.idx = m.idx
+		where m.shard = $1 and m.account = $2 and m.batch >= $3 and m.counterparty = $4 and m.amount < 0 and e.kind = $5
+		group by m.batch, m.idx, e.bytes order by m.batch, m.idx`,
+		shard, int64(account), int64(from), int64(ledger.WithdrawalsPending), int16(ledger.KindCut))
+	if err != nil {
+		return nil, fmt.Errorf("read the cuts of account %s: %w", account, err)
+	}
+	cuts, err := pgx.CollectRows(rows, pgx.RowToStructByPos[Taken])
+	if err != nil {
+		return nil, fmt.Errorf("read the cuts of account %s: %w", account, err)
+	}
+	return cuts, nil
+}

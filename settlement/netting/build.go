@@ -18,6 +18,7 @@ import (
 // Transaction is the one Bitcoin transaction of a cut, unsigned.
 type Transaction struct {
 	Settlement uint32
+	Version    uint16 // of the settlement
 	Tx         *wire.MsgTx
 	TxID       chainhash.Hash
 	// Spent are the outputs that the inputs spend, in the order of the inputs.
@@ -37,6 +38,20 @@ type Signer struct {
 	Generation uint32 // whose guardians sign
 	taproot.Output
 }
+
+// UnsignedError says that the guardians of a generation of the vault's key did not
+// sign a settlement.
+type UnsignedError struct {
+	Settlement uint32
+	Generation uint32
+	Err        error
+}
+
+func (e *UnsignedError) Error() string {
+	return fmt.Sprintf("the guardians of generation %d do not sign settlement %d: %v", e.Generation, e.Settlement, e.Err)
+}
+
+func (e *UnsignedError) Unwrap() error { return e.Err }
 
 // AnchorTag opens the 40 bytes that a settlement's OP_RETURN carries.
 const AnchorTag = "DAOB"
@@ -82,7 +97,7 @@ func Build(open *ledger.OpenCut, vaults *Vaults) (*Transaction, error) {
 	}
 	txsort.InPlaceSort(tx)
 
-	t := &Transaction{Settlement: open.Settlement, Tx: tx, TxID: tx.TxHash(), FeeSat: int64(open.Fee),
+	t := &Transaction{Settlement: open.Settlement, Version: open.Version, Tx: tx, TxID: tx.TxHash(), FeeSat: int64(open.Fee),
 		ChangeVout: ledger.NoChange, Destinations: len(payouts)}
 	if open.Change > 0 {
 		t.ChangeVout = findOutput(tx, int64(open.Change), change.Script)
@@ -120,6 +135,52 @@ func findOutput(tx *wire.MsgTx, value int64, script []byte) uint32 {
 		return o.Value == value && bytes.Equal(o.PkScript, script)
 	})
 	return uint32(i)
+}
+
+// A Flight are the transactions of all versions of the settlement in flight, the
+// newest last.
+type Flight []*Transaction
+
+// Follow builds what the books have and the flight has not. A version never changes,
+// so what was built of the same settlement is kept.
+func (f Flight) Follow(books *ledger.State, vaults *Vaults) (Flight, error) {
+	return f.Extend(books.Versions(), vaults)
+}
+
+// Extend is Follow for whoever has the versions of the books.
+func (f Flight) Extend(versions []*ledger.OpenCut, vaults *Vaults) (Flight, error) {
+	if len(versions) == 0 {
+		return nil, nil
+	}
+	if len(f) > 0 && f[0].Settlement != versions[0].Settlement {
+		f = nil
+	}
+	for _, open := range versions[len(f):] {
+		t, err := Build(open, vaults)
+		if err != nil {
+			return nil, err
+		}
+		f = append(f, t)
+	}
+	return f, nil
+}
+
+// Newest is the version that guardians sign, nil for none.
+func (f Flight) Newest() *Transaction {
+	if len(f) == 0 {
+		return nil
+	}
+	return f[len(f)-1]
+}
+
+// Find is the version with a txid, nil for none.
+func (f Flight) Find(txid chainhash.Hash) *Transaction {
+	for _, t := range f {
+		if t.TxID == txid {
+			return t
+		}
+	}
+	return nil
 }
 
 // Sighashes returns what is signed for each input: BIP-341, SIGHASH_DEFAULT.

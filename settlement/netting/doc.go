@@ -3,7 +3,7 @@
 // must come to the same result: the settlement desk proposes, guardians rebuild
 // before they sign, auditors rebuild afterwards.
 //
-//	books ── Plan ──▶ ledger.Cut ── applied ──▶ ledger.OpenCut ── Build ──▶ unsigned transaction
+//	books ── Plan, Replace ──▶ ledger.Cut ── applied ──▶ ledger.OpenCut ── Build ──▶ unsigned transaction
 //	block ── Watch.Facts ──▶ ledger.Block, ledger.Deposit, ledger.Settled
 //
 // Plan decides: which coins are spent, which held withdrawals are paid, and
@@ -11,6 +11,13 @@
 // Build decides nothing: from an OpenCut there is exactly one transaction, to
 // the byte, so its txid is known before anyone signs. Signatures do not change
 // it (BIP-141).
+//
+// Replace decides the next version of a settlement that was not mined: all coins of
+// the version before, all payouts of any, and a fee that satisfies BIP-125 and the
+// node. A Flight are the transactions of all versions; a block may hold any of them.
+//
+// CheckReorganised compares an entry that takes the books to another branch of the
+// chain with the blocks of that branch.
 //
 // Vaults are the bank's vaults, one for each generation of its key; a new one is
 // an entry of the books that the key before has signed. Change goes to the newest,

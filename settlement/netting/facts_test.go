@@ -18,7 +18,7 @@ import (
 
 // view is what a checker derives from the block at a height, with no settlement
 // in flight.
-func view(b *audittest.Bank, height uint32, inFlight *netting.Transaction) (events []ledger.Event, blocks map[uint32]*wire.MsgBlock) {
+func view(b *audittest.Bank, height uint32, inFlight ...*netting.Transaction) (events []ledger.Event, blocks map[uint32]*wire.MsgBlock) {
 	b.Helper()
 	w := netting.NewWatch(b.Vaults)
 	if err := w.Extend(b.Books.Accounts(), b.Books.Settlements()); err != nil {
@@ -52,7 +52,7 @@ func TestFactsOfABlock(t *testing.T) {
 	block := b.Chain.Mine(b.Payment(wire.NewTxOut(1, audittest.Script("stranger"))), one, two)
 	const height = audittest.BirthHeight + 1
 
-	events, _ := view(b, height, nil)
+	events, _ := view(b, height)
 	if want := (&ledger.Block{Height: height, Hash: ledger.Hash(block.BlockHash()), Previous: b.Charter.BirthHash}); *events[0].(*ledger.Block) != *want {
 		t.Errorf("block %+v, want %+v", events[0], want)
 	}
@@ -91,7 +91,7 @@ func TestFactsOfACoinbase(t *testing.T) {
 	if got := b.Books.Balance(ann.ID); got != 0 {
 		t.Fatalf("ann has %d sat of an unripe coinbase", got)
 	}
-	events, blocks := view(b, ripe, nil)
+	events, blocks := view(b, ripe)
 	want := ledger.Deposit{OutPoint: ledger.OutPoint{TxID: ledger.Hash(block.Transactions[0].TxHash())}, Amount: 5_000,
 		Index: ann.ID.Index(), Height: height}
 	if got := deposits(events); len(got) != 1 || got[0] != want || len(blocks) != 2 {
@@ -129,7 +129,7 @@ func TestFactsOfASettlement(t *testing.T) {
 	}
 	events, _ := view(b, height, built)
 	settled, ok := events[len(events)-1].(*ledger.Settled)
-	if !ok || *settled != (ledger.Settled{Settlement: 1, TxID: ledger.Hash(built.TxID), ChangeVout: built.ChangeVout}) {
+	if !ok || *settled != (ledger.Settled{Settlement: 1, Version: 1, TxID: ledger.Hash(built.TxID), ChangeVout: built.ChangeVout}) {
 		t.Errorf("the last fact is %+v", events[len(events)-1])
 	}
 	got := deposits(events)
@@ -137,7 +137,7 @@ func TestFactsOfASettlement(t *testing.T) {
 		t.Errorf("facts %+v", events)
 	}
 	// Whoever does not expect the settlement sees its change as a deposit.
-	events, _ = view(b, height, nil)
+	events, _ = view(b, height)
 	if got := deposits(events); len(got) != 3 {
 		t.Errorf("without a settlement in flight: %+v", got)
 	}
@@ -239,7 +239,7 @@ func TestCheckFactsBeyondTheWatch(t *testing.T) {
 	const far = 5_000
 	tx := b.Payment(b.To(taproot.Deposit, far, 7))
 	b.Chain.Mine(tx)
-	want, blocks := view(b, audittest.BirthHeight+1, nil)
+	want, blocks := view(b, audittest.BirthHeight+1)
 	if len(deposits(want)) != 0 {
 		t.Fatalf("the checker sees %+v", deposits(want))
 	}

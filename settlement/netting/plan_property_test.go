@@ -21,7 +21,7 @@ func TestPlanProperties(t *testing.T) {
 	rapid.Check(t, func(t *rapid.T) {
 		s := drawBooks(t, base)
 		rate := rapid.Int64Range(1, 200_000).Draw(t, "rate")
-		limits := netting.Limits{InputsMax: rapid.IntRange(1, 12).Draw(t, "inputs"), PayoutsMax: rapid.IntRange(1, 12).Draw(t, "payouts")}
+		limits := netting.Limits{InputsMax: rapid.IntRange(1, 12).Draw(t, "inputs"), PayoutsMax: rapid.IntRange(1, 12).Draw(t, "payouts"), WeightMax: netting.WeightMax}
 		held := s.Held()
 		cut, err := netting.Plan(s, base.Vaults, rate, limits)
 		var poor *netting.TreasuryError

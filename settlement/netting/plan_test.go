@@ -64,7 +64,7 @@ func TestPlanKeepsLimits(t *testing.T) {
 	for i := range 3 {
 		b.Withdraw(ann, 2_000, 500, audittest.Script(string(rune('a'+i))))
 	}
-	cut := plan(b, relayRate, netting.Limits{InputsMax: 2, PayoutsMax: 2})
+	cut := plan(b, relayRate, netting.Limits{InputsMax: 2, PayoutsMax: 2, WeightMax: netting.WeightMax})
 	amounts := make(map[ledger.OutPoint]ledger.Amount)
 	for _, c := range b.Books.Coins() {
 		amounts[c.OutPoint] = c.Amount
@@ -86,7 +86,7 @@ func TestPlanCoversPayouts(t *testing.T) {
 	b, ann, _ := newBank(t, 10_000, 50_000, 60_000)
 	b.Withdraw(ann, 65_000, 1_000, audittest.Script("a"))
 	b.Withdraw(ann, 30_000, 1_000, audittest.Script("b"))
-	cut := plan(b, relayRate, netting.Limits{InputsMax: 1, PayoutsMax: 10})
+	cut := plan(b, relayRate, netting.Limits{InputsMax: 1, PayoutsMax: 10, WeightMax: netting.WeightMax})
 	if want := []ledger.OrderRef{{Payer: ann.ID, Sequence: 2}}; !slices.Equal(paid(cut), want) {
 		t.Errorf("one coin of 60,000 sat pays %v, want %v", paid(cut), want)
 	}
@@ -245,7 +245,7 @@ func TestPlanLeavesRoomForTheFee(t *testing.T) {
 	b, ann, _ := newBank(t, 50_000, 60_000, 60_000)
 	b.Withdraw(ann, 60_000, p2trOutput, audittest.Script("a"))
 	b.Withdraw(ann, 59_900, p2trOutput, audittest.Script("b"))
-	limits := netting.Limits{InputsMax: 2, PayoutsMax: 10}
+	limits := netting.Limits{InputsMax: 2, PayoutsMax: 10, WeightMax: netting.WeightMax}
 	if want, got := []ledger.OrderRef{{Payer: ann.ID, Sequence: 1}}, paid(plan(b, relayRate, limits)); !slices.Equal(got, want) {
 		t.Errorf("pays %v, want %v", got, want)
 	}
@@ -269,7 +269,7 @@ func TestPlanRefreshesOldCoins(t *testing.T) {
 		t.Errorf("the plan spends %v, want the old coin %s", cut.Inputs, change.OutPoint)
 	}
 	b.Deposit(ann.ID, 900_000) // larger, and young
-	if cut := plan(b, relayRate, netting.Limits{InputsMax: 1, PayoutsMax: 1}); cut.Inputs[0] != change.OutPoint {
+	if cut := plan(b, relayRate, netting.Limits{InputsMax: 1, PayoutsMax: 1, WeightMax: netting.WeightMax}); cut.Inputs[0] != change.OutPoint {
 		t.Errorf("with room for one coin the plan spends %v, want the old one %s", cut.Inputs, change.OutPoint)
 	}
 }

@@ -152,10 +152,10 @@ func TestPlanMovesCoinsToTheNewKey(t *testing.T) {
 	b.Deposit(ann.ID, 70_000)
 	b.Mine()
 	b.Rekey(2, 4)
-	if cut, err := netting.Plan(b.Books, b.Vaults, relayRate, netting.Limits{InputsMax: 9, PayoutsMax: 9, Away: []uint32{0}}); !errors.Is(err, netting.ErrNothingToSettle) {
+	if cut, err := netting.Plan(b.Books, b.Vaults, relayRate, netting.Limits{InputsMax: 9, PayoutsMax: 9, WeightMax: netting.WeightMax, Away: []uint32{0}}); !errors.Is(err, netting.ErrNothingToSettle) {
 		t.Errorf("with the guardians of the founding away the plan is %+v, %v", cut, err)
 	}
-	one := netting.Limits{InputsMax: 1, PayoutsMax: 9}
+	one := netting.Limits{InputsMax: 1, PayoutsMax: 9, WeightMax: netting.WeightMax}
 	for old := 2; old > 0; old-- {
 		cut := plan(b, relayRate, one)
 		b.Apply(ledger.Entry{Event: cut})

@@ -69,6 +69,12 @@ func (w *Watch) extend(vault *taproot.Vault, at place, to uint32) error {
 	return nil
 }
 
+// Place is where in the vault a script belongs, as an Added names it.
+func (w *Watch) Place(script []byte) (a ledger.Added, ok bool) {
+	p, ok := w.find(script)
+	return ledger.Added{Generation: p.generation, Branch: p.branch, Index: p.index}, ok
+}
+
 func (w *Watch) find(script []byte) (place, bool) {
 	if len(script) != 34 {
 		return place{}, false
@@ -79,9 +85,9 @@ func (w *Watch) find(script []byte) (place, bool) {
 
 // Facts are the entries that the books take from the block at their next
 // height: the block itself, the deposits of the coinbase that matures with it,
-// the deposits in it, and the settlement in flight if it is in it. The order is
-// the one that ledger.State demands. blocks comes from ReadBlocks.
-func (w *Watch) Facts(charter *ledger.Charter, height uint32, blocks map[uint32]*wire.MsgBlock, inFlight *Transaction) []ledger.Event {
+// the deposits in it, and the version of the settlement in flight that is in it. The
+// order is the one that ledger.State demands. blocks comes from ReadBlocks.
+func (w *Watch) Facts(charter *ledger.Charter, height uint32, blocks map[uint32]*wire.MsgBlock, inFlight Flight) []ledger.Event {
 	block := blocks[height]
 	events := []ledger.Event{&ledger.Block{
 		Height:   height,
@@ -94,9 +100,11 @@ func (w *Watch) Facts(charter *ledger.Charter, height uint32, blocks map[uint32]
 	var settled ledger.Event
 	for i, tx := range block.Transactions[1:] {
 		change := ledger.NoChange
-		if inFlight != nil && tx.TxHash() == inFlight.TxID {
-			change = inFlight.ChangeVout
-			settled = &ledger.Settled{Settlement: inFlight.Settlement, TxID: ledger.Hash(inFlight.TxID), ChangeVout: change}
+		if len(inFlight) > 0 {
+			if t := inFlight.Find(tx.TxHash()); t != nil {
+				change = t.ChangeVout
+				settled = &ledger.Settled{Settlement: t.Settlement, Version: t.Version, TxID: ledger.Hash(t.TxID), ChangeVout: change}
+			}
 		}
 		events = w.deposits(events, height, uint32(i+1), tx, change)
 	}

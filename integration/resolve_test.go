@@ -1,0 +1,173 @@
+package integration
+
+import (
+	"errors"
+	"testing"
+
+	"github.com/btcsuite/btcd/wire"
+
+	"github.com/daobank/daobank/audit"
+	"github.com/daobank/daobank/bitcoind"
+	"github.com/daobank/daobank/guardian"
+	"github.com/daobank/daobank/ledger"
+	"github.com/daobank/daobank/settlement"
+	"github.com/daobank/daobank/taproot"
+)
+
+// resolve asserts that the bank has stopped, and lets the books go on from the branch.
+func (b *bank) resolve() *settlement.Resolution {
+	b.t.Helper()
+	var reorg *settlement.ReorgError
+	if err := b.desk.Advance(b.ctx); !errors.As(err, &reorg) {
+		b.t.Fatalf("the books' block left the chain and the desk says %v", err)
+	}
+	r, err := b.desk.Resolve(b.ctx)
+	b.must(err)
+	b.must(b.desk.Follow(b.ctx, r))
+	b.advance()
+	return r
+}
+
+// expectAudited has a guardian that knows nothing yet, and an auditor, check it all.
+func (b *bank) expectAudited() {
+	b.t.Helper()
+	g, err := guardian.New(guardian.Config{Keys: []guardian.Key{{Share: b.shares[0], Group: b.group}}, Vault: b.vault, Charter: b.charter,
+		Journal: b.store, Chain: b.node.Client, Limits: guardian.DefaultLimits()})
+	b.must(err)
+	if err := g.Sync(b.ctx); err != nil {
+		b.t.Errorf("a new guardian: %v", err)
+	}
+	report, err := audit.Run(b.ctx, audit.Config{Charter: b.charter, Vault: b.vault, Journal: b.store, Chain: b.node.Client, Scanner: b.node.Client})
+	b.must(err)
+	if !report.OK || report.BlocksLeft == 0 {
+		b.t.Errorf("the audit finds %+v, %d blocks left", report.First, report.BlocksLeft)
+	}
+}
+
+func (b *bank) correct(id ledger.AccountID, amount ledger.Amount) {
+	b.t.Helper()
+	b.must(b.desk.Correct(b.ctx, &ledger.Correct{Account: id, Amount: amount, Batch: 1}))
+}
+
+// A deposit that was credited is double-spent by a reorganisation deeper than the
+// depth. The bank stops; after the resolution the member keeps what he was credited,
+// the treasury bears it, and settlements go on, signed by the same guardians.
+func TestResolveALostDeposit(t *testing.T) {
+	b := newBank(t, bitcoind.Start(t))
+	alice, bob := b.newMember(), b.newMember()
+	wallet, err := b.node.NewMiniWallet(b.ctx, 2, 1_000_000)
+	b.must(err)
+	b.deposit(map[ledger.AccountID]ledger.Amount{alice.id: 400_000, ledger.Treasury: 100_000})
+	b.mine(depth)
+	b.settled(1)
+	b.desk.Policy.When.Deposits = false
+	address, err := b.vault.Output(taproot.Deposit, bob.id.Index())
+	b.must(err)
+	coin := wallet.Coins()[:1]
+	good, err := wallet.Build(bitcoind.Payment{Coins: coin, Outputs: []*wire.TxOut{wire.NewTxOut(50_000, address.Script)}})
+	b.must(err)
+	bad, err := wallet.Build(bitcoind.Payment{Coins: coin, Outputs: []*wire.TxOut{wire.NewTxOut(60_000, b.newScript())}})
+	b.must(err)
+	other, err := b.vault.Output(taproot.Deposit, alice.id.Index())
+	b.must(err)
+	b.must(b.node.Broadcast(b.ctx, good))
+	b.mine(depth)
+	if got := b.balance(bob.id); got != 50_000 {
+		t.Fatalf("bob has %d sat", got)
+	}
+	fork, err := b.node.Reorg(b.ctx, depth, bitcoind.ReorgReplace(good.TxHash(), bad), bitcoind.ReorgLonger(2))
+	b.must(err)
+	_ = fork
+	r := b.resolve()
+	if e := r.Event; len(e.Removed) != 1 || e.Removed[0].TxID != ledger.Hash(good.TxHash()) || len(e.Added) != 0 || len(e.Paid) != 0 || len(r.Unpaid) != 0 {
+		t.Errorf("the resolution is %+v", r)
+	}
+	if bobs, treasury := b.balance(bob.id), b.balance(ledger.Treasury); bobs != 50_000 || treasury < 49_000 || treasury > 50_000 {
+		t.Errorf("bob has %d sat and the treasury %d", bobs, treasury)
+	}
+	to := b.newScript()
+	bob.withdraw(to, 20_000, 1_000)
+	_, err = b.node.Fund(b.ctx, other.Script, 30_000)
+	b.must(err)
+	b.mine(2 * (depth + 1))
+	if got := b.receivedBy(to); got != 20_000 {
+		t.Errorf("bob received %d sat", got)
+	}
+	if got := b.balance(alice.id); got != 430_000 {
+		t.Errorf("alice has %d sat", got)
+	}
+	b.expectAudited()
+	b.expectSound()
+}
+
+// The books have posted one version of a settlement, and the branch that took the
+// place of theirs holds another.
+func TestResolveAnotherVersion(t *testing.T) {
+	for _, tt := range []struct {
+		name          string
+		posted, there int // versions, from 0
+	}{{"the old version instead of the new", 1, 0}, {"the new version instead of the old", 0, 1}} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newReplaced(t)
+			r.desk.Policy.When = settlement.When{Payouts: 9} // what waits again is not settled meanwhile
+			_, err := r.node.Mine(r.ctx, 1, bitcoind.MineTxs(r.versions[tt.posted]))
+			r.must(err)
+			r.mine(depth - 1)
+			if got := r.status(2); got.Stage != string(settlement.StagePosted) || int(got.Version) != tt.posted+1 {
+				t.Fatalf("the settlement reads %+v", got)
+			}
+			_, err = r.node.Reorg(r.ctx, depth, bitcoind.ReorgReplace(r.versions[tt.posted].TxHash(), r.versions[tt.there]), bitcoind.ReorgLonger(2))
+			r.must(err)
+			res := r.resolve()
+			if len(res.Event.Removed) != 1 || len(res.Event.Added) != 1 || res.Event.Added[0].Deposit {
+				t.Errorf("the resolution is %+v", res.Event)
+			}
+			if tt.there == 0 { // bob was posted as paid and is not
+				if len(res.Unpaid) != 1 || res.Unpaid[0].Payer != r.bob.id {
+					t.Errorf("unpaid: %+v", res.Unpaid)
+				}
+				r.correct(r.bob.id, paidBob)
+				r.bob.withdraw(r.atBob, paidBob, 1_000)
+			} else if len(res.Event.Paid) != 1 || res.Event.Paid[0].Payer != r.bob.id {
+				t.Errorf("found paid: %+v", res.Event.Paid)
+			}
+			if rest := r.balance(ledger.Suspense); rest > 0 { // the miner got more, or less
+				r.correct(ledger.Treasury, rest)
+			}
+			r.desk.Policy.When = settlement.DefaultPolicy().When
+			r.finish()
+			r.expectAudited()
+		})
+	}
+}
+
+// A settlement that is posted left the chain and is mined again: resolve sends it, asks
+// to wait, and then has nothing to mend but the block.
+func TestResolveSendsAgain(t *testing.T) {
+	r := newReplaced(t)
+	r.mine(depth)
+	_, err := r.node.Reorg(r.ctx, depth, bitcoind.ReorgDrop(r.versions[1].TxHash()), bitcoind.ReorgLonger(2))
+	r.must(err)
+	var notYet *settlement.NotYetError
+	if _, err := r.desk.Resolve(r.ctx); !errors.As(err, &notYet) {
+		t.Fatalf("with the settlement out of the chain: %v", err)
+	}
+	if !r.pooled(r.versions[1]) {
+		t.Error("the settlement was not sent again")
+	}
+	_, err = r.node.Mine(r.ctx, 1)
+	r.must(err)
+	if _, err := r.desk.Resolve(r.ctx); !errors.As(err, &notYet) {
+		t.Errorf("with the settlement in a shallow block: %v", err)
+	}
+	_, err = r.node.Mine(r.ctx, depth)
+	r.must(err)
+	if res := r.resolve(); len(res.Event.Removed)+len(res.Event.Added)+len(res.Event.Paid)+len(res.Unpaid) > 0 {
+		t.Errorf("the resolution is %+v", res)
+	}
+	if _, err := r.desk.Resolve(r.ctx); !errors.Is(err, settlement.ErrNoReorganisation) {
+		t.Errorf("once more: %v", err)
+	}
+	r.finish()
+	r.expectAudited()
+}
