@@ -166,8 +166,8 @@ func (a *affair) showOther(t *testing.T) {
 		t.Errorf("guardian 0 has seen the bank's history and gives %d nonces for another, %v", len(nonces), err)
 	}
 	a.awaitProof(0)
-	nonces, err = a.answer(3, s, "could both be mined")
-	checkRefused(t, nonces, err, "could both be mined")
+	nonces, err = a.answer(3, s, "signed for version 1 of this number")
+	checkRefused(t, nonces, err, "signed for version 1 of this number")
 
 	// Guardian 4 cannot know. It signs, and that is one of two.
 	given := map[frost.ID][]frost.PublicNonce{4: s.commit(a.ctx, a.u.remotes[4]), 0: a.made(len(s.messages))}
