@@ -15,6 +15,13 @@ const (
 	bookEvery    = time.Second // between two looks at what is to be booked
 )
 
+// While payments are made, balances are booked in small steps and get one part in
+// three of the time. When that is too little, what waits becomes a large step.
+const (
+	bookShare   = 3
+	bookChanges = 8192
+)
+
 // While payments are made, the history gets one part in ten of the time, so that
 // they do not pay for it. It catches up when the load falls.
 const (
@@ -50,10 +57,8 @@ func (e *Engine) project(ctx context.Context) {
 	}
 }
 
-// book has the batches' changes of balances added to the accounts' rows: while
-// orders wait only once that is worth it, many batches at a time, and else every
-// second. A database that adds up other balances than the books had stops
-// the engine.
+// book has the batches' changes of balances added to the accounts' rows. A database
+// that adds up other balances than the books had stops the engine.
 func (e *Engine) book(ctx context.Context) {
 	for pause(ctx, bookEvery) {
 		if err := e.bookPending(ctx); errors.As(err, new(*postgres.BookingError)) {
@@ -66,13 +71,20 @@ func (e *Engine) book(ctx context.Context) {
 }
 
 func (e *Engine) bookPending(ctx context.Context) error {
-	for {
+	for batches := e.stats.batches.Load(); ; {
 		pending, err := e.config.Store.Unbooked(ctx)
-		if err != nil || pending == 0 || pending < postgres.BookChanges && e.queued.Load() > 0 {
+		if err != nil || pending == 0 {
 			return err
 		}
-		if _, err := e.config.Store.Book(ctx); err != nil {
+		began, changes := time.Now(), int64(postgres.BookChanges)
+		if pending < changes && e.stats.batches.Load() != batches {
+			changes = bookChanges
+		}
+		if _, err := e.config.Store.Book(ctx, changes); err != nil {
 			return err
+		}
+		if changes == bookChanges && !pause(ctx, (bookShare-1)*time.Since(began)) {
+			return nil
 		}
 	}
 }

@@ -147,10 +147,12 @@ type namedRun struct {
 }
 
 // serverSettings keep checkpoints, which are the disk's business, out of runs of a
-// few seconds. What makes COMMIT durable is as PostgreSQL has it.
+// few seconds, and the segments of the log that are there. What makes COMMIT durable
+// is as PostgreSQL has it.
 var serverSettings = []cluster.Option{
 	cluster.WithSetting("shared_buffers", "512MB"),
 	cluster.WithSetting("max_wal_size", "8GB"),
+	cluster.WithSetting("min_wal_size", "4GB"),
 	cluster.WithSetting("fsync", "on"),
 	cluster.WithSetting("synchronous_commit", "on"),
 }
@@ -179,7 +181,8 @@ func (b *clearingBench) withBank(ctx context.Context, f func(context.Context, *c
 	if err != nil {
 		return err
 	}
-	return errors.Join(f(ctx, bank), bank.close())
+	err = bank.fillLog(ctx, min(int(16*b.options.Seconds), logSegmentsMax))
+	return errors.Join(err, f(ctx, bank), bank.close())
 }
 
 // measure adds one run to the result.

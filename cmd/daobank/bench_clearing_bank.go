@@ -12,6 +12,7 @@ import (
 
 	"github.com/btcsuite/btcd/btcec/v2"
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
+	"github.com/jackc/pgx/v5"
 	"golang.org/x/sync/errgroup"
 
 	"github.com/daobank/daobank/clearing"
@@ -170,10 +171,46 @@ func (b *clearingBank) settle(ctx context.Context) error {
 		if err != nil || pending == 0 {
 			return err
 		}
-		if _, err := b.store.Book(ctx); err != nil {
+		if _, err := b.store.Book(ctx, postgres.BookChanges); err != nil {
 			return err
 		}
 	}
+}
+
+// logSegmentsMax are the segments of 16 MB that a server's log is given before runs.
+const logSegmentsMax = 96
+
+// fillLog lets the server make segments of its write-ahead log, which it keeps and
+// writes into again after a checkpoint. A server that has run for an hour has them; a
+// new one would stop for each, at any moment of a run, to fill 16 MB with zeros.
+func (b *clearingBank) fillLog(ctx context.Context, segments int) error {
+	return b.administer(ctx, func(conn *pgx.Conn) error {
+		for range segments {
+			if _, err := conn.Exec(ctx, "select pg_logical_emit_message(false, 'bench', ''); select pg_switch_wal()"); err != nil {
+				return err
+			}
+		}
+		return nil
+	})
+}
+
+// checkpoint writes what the server holds in memory to its files, so that no run pays
+// for the one before it, and frees the log's segments.
+func (b *clearingBank) checkpoint(ctx context.Context) error {
+	return b.administer(ctx, func(conn *pgx.Conn) error {
+		_, err := conn.Exec(ctx, "checkpoint")
+		return err
+	})
+}
+
+// administer uses a connection of its own.
+func (b *clearingBank) administer(ctx context.Context, f func(*pgx.Conn) error) error {
+	conn, err := pgx.Connect(ctx, b.url)
+	if err != nil {
+		return err
+	}
+	defer conn.Close(context.WithoutCancel(ctx))
+	return f(conn)
 }
 
 // A tip is the end of an account's chain of orders.

@@ -87,7 +87,7 @@ func (b *clearingBank) measure(ctx context.Context, r clearingRun, say func(stri
 	if f.Verify, f.BtcecVerify, err = verifyCeiling(ctx, lanes[0].orders, memberKey); err != nil {
 		return f, err
 	}
-	if err := b.settle(ctx); err != nil {
+	if err := errors.Join(b.settle(ctx), b.checkpoint(ctx)); err != nil {
 		return f, err
 	}
 	after, err := b.store.LastBatch(ctx)

@@ -2,6 +2,7 @@ package main
 
 import (
 	"context"
+	"errors"
 	"runtime"
 	"time"
 )
@@ -176,7 +177,7 @@ const lonePayments = 200
 
 // measureLatency makes lone payments, and then offers a quarter of the peak.
 func (b *clearingBench) measureLatency(ctx context.Context, bank *clearingBank) ([]benchTarget, error) {
-	if err := bank.settle(ctx); err != nil {
+	if err := errors.Join(bank.settle(ctx), bank.checkpoint(ctx)); err != nil {
 		return nil, err
 	}
 	lanes, err := bank.sign(ctx, traffic{Payees: 1}, 1, lonePayments)
@@ -224,7 +225,7 @@ func (b *clearingBench) offerLoad(ctx context.Context, bank *clearingBank, rate 
 	if err != nil {
 		return offeredLoad{}, err
 	}
-	if err := bank.settle(ctx); err != nil {
+	if err := errors.Join(bank.settle(ctx), bank.checkpoint(ctx)); err != nil {
 		return offeredLoad{}, err
 	}
 	elapsed := bank.offer(ctx, &lanes[0], rate)

@@ -5,6 +5,8 @@ import (
 	"fmt"
 	"iter"
 
+	"github.com/jackc/pgx/v5"
+
 	"github.com/daobank/daobank/ledger"
 )
 
@@ -44,17 +46,19 @@ func (s *Store) Balances(ctx context.Context) iter.Seq2[Balance, error] {
 	}
 }
 
-// BookChanges bounds one step of Book: enough for most accounts to have several
-// changes that become one, little enough to take a core for a second or two only.
+// BookChanges is a good bound for one step of Book: enough for most accounts to have
+// several changes that become one, little enough to take a core for a second or two.
 const BookChanges = 1 << 20
 
 // Book adds bookings to the accounts' own rows, which a commit leaves alone, and
-// returns the last batch that is in them. It is one Tx of about a million changes
-// at most; call it again until all is booked. PostgreSQL compares what it has added
+// returns the last batch that is in them. It is one Tx of about so many changes at
+// most, or of one batch; call it again until all is booked. PostgreSQL compares what it has added
 // up with what each batch says its accounts then hold. Error: *BookingError when
 // that differs, which is the end of any trust in the engine that wrote it.
-func (s *Store) Book(ctx context.Context) (position uint64, err error) {
-	err = s.reads.QueryRow(ctx, `select book($1, $2)`, shard, BookChanges).Scan(&position)
+func (s *Store) Book(ctx context.Context, changesMax int64) (position uint64, err error) {
+	err = s.derive(ctx, func(tx pgx.Tx) error {
+		return tx.QueryRow(ctx, `select book($1, $2)`, shard, changesMax).Scan(&position)
+	})
 	if state := sqlState(err); state == stateUnbalanced || state == stateCheck {
 		return 0, &BookingError{Err: err}
 	}

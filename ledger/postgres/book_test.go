@@ -94,7 +94,7 @@ func TestBookAtOnce(t *testing.T) {
 	for range 4 {
 		wg.Go(func() {
 			for {
-				if _, err := b.store.Book(t.Context()); err != nil {
+				if _, err := b.store.Book(t.Context(), postgres.BookChanges); err != nil {
 					t.Errorf("book: %v", err)
 					return
 				}
@@ -114,7 +114,7 @@ func TestBookAtOnce(t *testing.T) {
 	}
 	close(done)
 	wg.Wait()
-	position, err := b.store.Book(t.Context())
+	position, err := b.store.Book(t.Context(), postgres.BookChanges)
 	if err != nil || position != b.state.Last().Number {
 		t.Errorf("booked up to %d, want %d: %v", position, b.state.Last().Number, err)
 	}
@@ -137,7 +137,7 @@ func TestBookFindsAnEngineThatIsWrong(t *testing.T) {
 		t.Run(c.name, func(t *testing.T) {
 			b := openBank(t)
 			b.fund()
-			if _, err := b.store.Book(t.Context()); err != nil {
+			if _, err := b.store.Book(t.Context(), postgres.BookChanges); err != nil {
 				t.Fatal(err)
 			}
 			before, position := b.rows()
@@ -147,7 +147,7 @@ func TestBookFindsAnEngineThatIsWrong(t *testing.T) {
 				t.Fatalf("commit: %v", err)
 			}
 			var wrong *postgres.BookingError
-			if _, err := b.store.Book(t.Context()); !errors.As(err, &wrong) {
+			if _, err := b.store.Book(t.Context(), postgres.BookChanges); !errors.As(err, &wrong) {
 				t.Errorf("%v, want a *BookingError", err)
 			} else {
 				t.Log(err)
