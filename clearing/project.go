@@ -15,13 +15,6 @@ const (
 	bookEvery    = time.Second // between two looks at what is to be booked
 )
 
-// While payments are made, balances are booked in small steps and get one part in
-// three of the time. When that is too little, what waits becomes a large step.
-const (
-	bookShare   = 3
-	bookChanges = 8192
-)
-
 // While payments are made, the history gets one part in ten of the time, so that
 // they do not pay for it. It catches up when the load falls.
 const (
@@ -57,11 +50,16 @@ func (e *Engine) project(ctx context.Context) {
 	}
 }
 
-// book has the batches' changes of balances added to the accounts' rows. A database
-// that adds up other balances than the books had stops the engine.
+// book has the batches' changes of balances added to the accounts' rows: while
+// payments are made once it is worth it, a million changes at a time, and else every
+// second. A database that adds up other balances than the books had stops the engine.
 func (e *Engine) book(ctx context.Context) {
-	for pause(ctx, bookEvery) {
-		if err := e.bookPending(ctx); errors.As(err, new(*postgres.BookingError)) {
+	for batches := uint64(0); pause(ctx, bookEvery); batches = e.stats.batches.Load() {
+		least := int64(1)
+		if e.stats.batches.Load() != batches {
+			least = postgres.BookChanges
+		}
+		if err := e.bookPending(ctx, least); errors.As(err, new(*postgres.BookingError)) {
 			e.fail(err)
 			return
 		} else if err != nil && ctx.Err() == nil {
@@ -70,21 +68,15 @@ func (e *Engine) book(ctx context.Context) {
 	}
 }
 
-func (e *Engine) bookPending(ctx context.Context) error {
-	for batches := e.stats.batches.Load(); ; {
+// bookPending books as long as so many changes wait, or more.
+func (e *Engine) bookPending(ctx context.Context, least int64) error {
+	for {
 		pending, err := e.config.Store.Unbooked(ctx)
-		if err != nil || pending == 0 {
+		if err != nil || pending < least {
 			return err
 		}
-		began, changes := time.Now(), int64(postgres.BookChanges)
-		if pending < changes && e.stats.batches.Load() != batches {
-			changes = bookChanges
-		}
-		if _, err := e.config.Store.Book(ctx, changes); err != nil {
+		if _, err := e.config.Store.Book(ctx, postgres.BookChanges); err != nil {
 			return err
-		}
-		if changes == bookChanges && !pause(ctx, (bookShare-1)*time.Since(began)) {
-			return nil
 		}
 	}
 }

@@ -190,7 +190,8 @@ func (b *clearingBank) fillLog(ctx context.Context, segments int) error {
 				return err
 			}
 		}
-		return nil
+		_, err := conn.Exec(ctx, "checkpoint")
+		return err
 	})
 }
 

@@ -192,9 +192,12 @@ func (b *clearingBench) measureLatency(ctx context.Context, bank *clearingBank) 
 		}
 	}
 	b.Lone = latencyOf(lanes)
-	load, err := b.offerLoad(ctx, bank, b.Runs[0].PerSecond/4)
-	if err != nil {
-		return nil, err
+	// The first one brings the pages that a checkpoint has to see again into the log.
+	var load offeredLoad
+	for range 2 {
+		if load, err = b.offerLoad(ctx, bank, b.Runs[0].PerSecond/4); err != nil {
+			return nil, err
+		}
 	}
 	b.Quarter = load.latencyFigure
 	return []benchTarget{
@@ -225,7 +228,7 @@ func (b *clearingBench) offerLoad(ctx context.Context, bank *clearingBank, rate 
 	if err != nil {
 		return offeredLoad{}, err
 	}
-	if err := errors.Join(bank.settle(ctx), bank.checkpoint(ctx)); err != nil {
+	if err := bank.settle(ctx); err != nil {
 		return offeredLoad{}, err
 	}
 	elapsed := bank.offer(ctx, &lanes[0], rate)
