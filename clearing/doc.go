@@ -57,7 +57,7 @@
 //
 // The members' history may lag: while payments are made it gets a tenth of the
 // time, and it catches up when they pause. So does PostgreSQL's own sum of every
-// balance, by seconds: a batch that leaves an account below zero by its own words,
+// balance, by a minute at most: a batch that leaves an account below zero by its own words,
 // or makes money, is refused at once, one that says a wrong balance a moment later.
 //
 // An engine that was replaced while idle finds out within a second. Until then

@@ -13,6 +13,7 @@ const (
 	projectRetry = time.Second // after a failed step of the projection
 	leaseCheck   = time.Second // between two looks at the lease
 	bookEvery    = time.Second // between two looks at what is to be booked
+	bookLatest   = time.Minute // after which it is booked, however little it is
 )
 
 // While payments are made, the history gets one part in ten of the time, so that
@@ -51,13 +52,14 @@ func (e *Engine) project(ctx context.Context) {
 }
 
 // book has the batches' changes of balances added to the accounts' rows: while
-// payments are made once it is worth it, a million changes at a time, and else every
-// second. A database that adds up other balances than the books had stops the engine.
+// payments are made once it is worth it, a million changes at a time, or after a
+// minute, and else every second. A database that adds up other balances than the books had stops the engine.
 func (e *Engine) book(ctx context.Context) {
+	last := time.Now()
 	for batches := uint64(0); pause(ctx, bookEvery); batches = e.stats.batches.Load() {
-		least := int64(1)
-		if e.stats.batches.Load() != batches {
-			least = postgres.BookChanges
+		least := int64(postgres.BookChanges)
+		if e.stats.batches.Load() == batches || time.Since(last) >= bookLatest {
+			least, last = 1, time.Now()
 		}
 		if err := e.bookPending(ctx, least); errors.As(err, new(*postgres.BookingError)) {
 			e.fail(err)
