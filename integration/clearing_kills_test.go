@@ -270,7 +270,7 @@ func (s *killsStory) sendAgain(client *api.Client) {
 }
 
 // awaitEnd waits until the bank has ended. One that was struck when it had
-// nothing more to do may live.
+// nothing more to do may live until open gives it an order.
 func (s *killsStory) awaitEnd() {
 	s.t.Helper()
 	s.wait("the bank's end", func() (bool, string) {
@@ -293,15 +293,25 @@ func (s *killsStory) ended() bool {
 	}
 }
 
-// open starts the bank until its API answers, as a service manager does: one
-// that starts while PostgreSQL recovers ends at once.
+// open starts the bank, as a service manager does, until it has carried out an
+// order: one that starts while PostgreSQL recovers ends at once, and one that
+// had nothing to do when PostgreSQL was killed ends at its next order.
 func (s *killsStory) open() {
 	s.t.Helper()
-	s.wait("the bank's API", func() (bool, string) {
+	m := s.members[0]
+	s.wait("an order to be carried out", func() (bool, string) {
 		if s.ended() {
 			s.house.spawn()
 		}
-		err := s.client.Ready(s.ctx)
-		return err == nil, fmt.Sprint(err)
+		if len(m.orders) == m.answered() {
+			s.order(m, &ledger.Transfer{Payments: []ledger.Payment{{Payee: s.members[1].id, Amount: 1}}})
+		}
+		a, err := s.client.Submit(s.ctx, m.orders[m.answered()])
+		if api.Unanswered(err) {
+			return false, err.Error()
+		}
+		s.must(err)
+		m.take(a)
+		return !a.Repeated, "only orders that were carried out before"
 	})
 }
