@@ -22,6 +22,10 @@ func (e *Engine) commitStage() {
 			return
 		}
 		e.slot <- struct{}{}
+		select {
+		case e.idle <- struct{}{}:
+		default: // nobody has looked since the last one
+		}
 		e.committed <- b
 	}
 }

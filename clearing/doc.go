@@ -28,7 +28,8 @@
 // that it rests on is on disk. The orders of a call are taken in their order; calls
 // follow each other as their signatures are verified, which is about as they came.
 // A batch is as large as what arrived while the one before it was being written: a
-// lone order is committed at once, many share one commit.
+// lone order is committed at once, many share one commit. Orders that come one by one
+// but densely are gathered for a moment, since together they cost less.
 //
 // Who sends bad signatures waits for himself: they are looked for apart, in an
 // eighth of the time while others wait, and hardly cost those others anything.

@@ -6,6 +6,7 @@ import (
 	"fmt"
 	"log/slog"
 	"os"
+	"runtime"
 	"sync"
 	"sync/atomic"
 	"time"
@@ -23,10 +24,14 @@ type Config struct {
 	Charter  ledger.Charter
 	Operator *btcec.PrivateKey // signs batch headers; its public key is in the charter
 	Now      func() time.Time  // for the headers; time.Now by default
-	QueueMax int               // orders that may wait; DefaultQueue by default
-	BatchMax int               // entries in one batch; DefaultBatch by default
-	Checks   ledger.Checks     // of the replay; ledger.CheckChain by default
-	Log      *slog.Logger      // slog.Default() by default
+	// Verifiers is how many verify signatures at once; GOMAXPROCS by default. A program
+	// that gives Go more processors than that answers sooner: else all of them may be
+	// verifying, for milliseconds, when the database has answered.
+	Verifiers int
+	QueueMax  int           // orders that may wait; DefaultQueue by default
+	BatchMax  int           // entries in one batch; DefaultBatch by default
+	Checks    ledger.Checks // of the replay; ledger.CheckChain by default
+	Log       *slog.Logger  // slog.Default() by default
 
 	// SnapshotEvery is the work of replaying between two snapshots, in entries;
 	// DefaultSnapshotEvery by default.
@@ -59,10 +64,12 @@ type Engine struct {
 	queued    atomic.Int64
 	verifying chan job
 	gathering sync.Mutex // held by the verifier that waits for orders
+	gathered  time.Time  // when it had them; under gathering
 	suspects  suspects
 	verified  chan *submission
 	control   chan any        // *view or *record
 	slot      chan struct{}   // a token when the committer is free
+	idle      chan struct{}   // a token when it became free, for the verifier that waits
 	sealed    chan *batch     // to the committer; at most one, by the token
 	committed chan *batch     // to the acknowledger
 	spare     chan *batch     // answered, to be filled again
@@ -124,6 +131,9 @@ func (c *Config) complete() error {
 	}
 	if c.Now == nil {
 		c.Now = time.Now
+	}
+	if c.Verifiers <= 0 {
+		c.Verifiers = runtime.GOMAXPROCS(0)
 	}
 	if c.QueueMax <= 0 {
 		c.QueueMax = DefaultQueue

@@ -24,6 +24,7 @@ func newEngine(config Config, epoch uint64, books *recovery) *Engine {
 		verified:  make(chan *submission, config.QueueMax+suspectsMax),
 		control:   make(chan any),
 		slot:      make(chan struct{}, 1),
+		idle:      make(chan struct{}, 1),
 		sealed:    make(chan *batch, 1),
 		committed: make(chan *batch, 1),
 		spare:     make(chan *batch, 4),

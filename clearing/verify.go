@@ -1,8 +1,8 @@
 package clearing
 
 import (
-	"runtime"
 	"sync"
+	"time"
 
 	"github.com/daobank/daobank/bip340"
 	"github.com/daobank/daobank/ledger"
@@ -17,6 +17,13 @@ const (
 	// gatherMin is fewer than which one verifier looks at while the others wait:
 	// more will have come when it is done.
 	gatherMin = 64
+	// gatherFew are so few that nobody waits for more, unless a commit is under way,
+	// after which alone they can go on.
+	gatherFew = 8
+	// gatherGap is how long after the last ones orders that are neither few nor many
+	// are looked at. With fewer commits and larger equations each costs less, and
+	// what is not used answers sooner than haste does.
+	gatherGap = 2 * time.Millisecond
 )
 
 // knownKeys is about how many accounts' public keys the verifier remembers as points,
@@ -46,13 +53,13 @@ func (e *Engine) passOn(j job) {
 	}
 }
 
-// verifyStages runs the verifiers, one for each core, and whoever looks into what
-// they put aside, and ends when all is verified.
+// verifyStages runs the verifiers, and whoever looks into what they put aside, and
+// ends when all is verified.
 func (e *Engine) verifyStages() {
 	defer close(e.verified)
 	var aside, verifiers sync.WaitGroup
 	aside.Go(e.judgeSuspects)
-	for range runtime.GOMAXPROCS(0) {
+	for range e.config.Verifiers {
 		verifiers.Go(e.verifyStage)
 	}
 	verifiers.Wait()
@@ -65,6 +72,7 @@ func (e *Engine) verifyStage() {
 	for {
 		e.gathering.Lock()
 		n := e.gather(&w)
+		e.gathered = time.Now()
 		if n >= gatherMin {
 			e.gathering.Unlock()
 		}
@@ -86,31 +94,47 @@ type verifyWork struct {
 	judged   []*item // by index of items
 }
 
-// gather waits for a job and adds all that wait already: the more signatures, the
-// less one costs. It returns how many there are, 0 when there will be no more.
+// gather waits for a job and adds what comes until it is worth it. It returns how
+// many orders there are, 0 when there will be no more.
 func (e *Engine) gather(w *verifyWork) (n int) {
 	w.jobs = w.jobs[:0]
-	select {
-	case <-e.stop.Done():
-		return 0
-	case j, ok := <-e.verifying:
-		if !ok {
-			return 0
-		}
-		w.jobs, n = append(w.jobs, j), len(j.items)
-	}
 	for n < gatherMax {
-		select {
-		case j, ok := <-e.verifying:
-			if !ok {
-				return n
-			}
-			w.jobs, n = append(w.jobs, j), n+len(j.items)
-		default:
-			return n
+		j, ok := e.next(n)
+		if !ok {
+			break
 		}
+		w.jobs, n = append(w.jobs, j), n+len(j.items)
 	}
 	return n
+}
+
+// next returns a job to be verified together with the n orders that were gathered.
+// It returns false when these are enough, or when there will be no more.
+func (e *Engine) next(n int) (j job, ok bool) {
+	select {
+	case j, ok = <-e.verifying: // whatever waits
+		return j, ok
+	default:
+	}
+	for {
+		var gap <-chan time.Time
+		switch {
+		case n == 0, n < gatherMin && len(e.slot) == 0: // the committer is at work
+		case n < gatherFew, n >= gatherMin:
+			return job{}, false
+		default:
+			gap = time.After(time.Until(e.gathered.Add(gatherGap)))
+		}
+		select {
+		case j, ok = <-e.verifying:
+			return j, ok
+		case <-e.idle: // look again
+		case <-gap:
+			return job{}, false
+		case <-e.stop.Done():
+			return job{}, false
+		}
+	}
 }
 
 // verifyJobs passes the parts whose signatures are all good. If not all together

@@ -83,7 +83,7 @@ func (b *bank) waitForCommit() {
 	b.eventually("a commit waits", func() bool {
 		var n int
 		err := conn.QueryRow(b.t.Context(), `select count(*) from pg_stat_activity
-			where datname = current_database() and wait_event_type = 'Lock' and query like 'insert into batch%'`).Scan(&n)
+			where datname = current_database() and wait_event_type = 'Lock' and query like 'copy batch%'`).Scan(&n)
 		return err == nil && n > 0
 	})
 }

@@ -177,7 +177,7 @@ func openBank(ctx context.Context, o *serveOptions, node *bitcoind.Client, datab
 
 // clearing is the configuration of the engine.
 func (b *bank) clearing(o *serveOptions) clearing.Config {
-	c := clearing.Config{Store: b.store, Charter: b.dir.Charter, Operator: b.dir.operator, Log: o.Log}
+	c := clearing.Config{Store: b.store, Charter: b.dir.Charter, Operator: b.dir.operator, Verifiers: verifiers(), Log: o.Log}
 	if o.VerifyGenesis {
 		c.VerifyGenesis, c.Checks = true, ledger.CheckAll
 	}

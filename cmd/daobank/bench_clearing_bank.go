@@ -73,7 +73,7 @@ func openClearingBank(ctx context.Context, pg *cluster.Cluster, accounts int, sa
 		return nil, errors.Join(err, b.close())
 	}
 	b.engine, err = clearing.Open(ctx, clearing.Config{Store: b.store, Charter: b.charter, Operator: benchKey(operatorKey),
-		Log: slog.New(slog.DiscardHandler)})
+		Verifiers: verifiers(), Log: slog.New(slog.DiscardHandler)})
 	if err != nil {
 		return nil, errors.Join(err, b.close())
 	}

@@ -1,15 +1,10 @@
 package postgres
 
 import (
-	"bytes"
 	"cmp"
 	"context"
-	"encoding/binary"
 	"fmt"
 	"slices"
-	"time"
-
-	"github.com/jackc/pgx/v5"
 
 	"github.com/daobank/daobank/ledger"
 )
@@ -47,7 +42,7 @@ type Posting struct {
 // Commit writes the batch in one Tx and returns when it is on disk. Errors:
 // ErrFenced, ErrAmbiguous; after any other nothing was written either.
 //
-// Canceling ctx while COMMIT is under way makes it ambiguous.
+// Canceling ctx while the batch is on its way makes it ambiguous.
 func (s *Store) Commit(ctx context.Context, c Commit) error {
 	number := c.Batch.Header.Number
 	if len(c.Refs) != len(c.Batch.Entries) {
@@ -58,157 +53,112 @@ func (s *Store) Commit(ctx context.Context, c Commit) error {
 		return fmt.Errorf("commit batch %d: connect: %w", number, err)
 	}
 	defer conn.Release()
-	tx, err := conn.Begin(ctx)
-	if err != nil {
-		return fmt.Errorf("commit batch %d: begin: %w", number, err)
-	}
-	if err := c.write(ctx, tx); err != nil {
-		rollback(tx)
-		return fmt.Errorf("commit batch %d: %w", number, classify(err))
-	}
-	if err := tx.Commit(ctx); err != nil {
-		return fmt.Errorf("commit batch %d: %w", number, classifyCommit(err))
+	if err := copyTogether(ctx, conn.Conn().PgConn(), c.tables()); err != nil {
+		return fmt.Errorf("commit batch %d: %w", number, err)
 	}
 	return nil
 }
 
-// rollback ends a Tx that failed. Whether or not the server hears it, a Tx
-// without COMMIT is undone.
-func rollback(tx pgx.Tx) {
-	ctx, cancel := context.WithTimeout(context.Background(), rollbackLimit)
-	defer cancel()
-	_ = tx.Rollback(ctx)
-}
-
-// rollbackLimit is how long to wait for a server that may be gone.
-const rollbackLimit = 3 * time.Second
-
-// write sends all rows of the batch. The header comes first: its trigger
-// fences an old writer before anything else is sent.
-func (c *Commit) write(ctx context.Context, tx pgx.Tx) error {
-	h := &c.Batch.Header
-	_, err := tx.Exec(ctx, `insert into batch (shard, number, epoch, count, previous, header) values ($1, $2, $3, $4, $5, $6)`,
-		shard, int64(h.Number), int64(h.Epoch), int32(h.Count), h.Previous[:], h.Bytes())
-	if err != nil {
-		return fmt.Errorf("write the header: %w", err)
-	}
-	if err := copyIn(ctx, tx, `copy entry (shard, batch, idx, kind, payer, sequence, bytes) from stdin binary`, c.entryRows()); err != nil {
-		return fmt.Errorf("write the entries: %w", err)
-	}
+// tables are all rows of the batch. The header comes first: its trigger fences an
+// old writer before anything else is looked at.
+func (c *Commit) tables() []*copyTable {
+	tables := []*copyTable{c.headerRow(), c.entryRows()}
 	if len(c.Deltas) > 0 {
-		if err := copyIn(ctx, tx, `copy booking (shard, batch, accounts, amounts, balances) from stdin binary`, c.bookingRow()); err != nil {
-			return fmt.Errorf("book the batch: %w", err)
-		}
+		tables = append(tables, c.bookingRow())
 	}
-	return c.writeAccounts(ctx, tx)
-}
-
-func copyIn(ctx context.Context, tx pgx.Tx, sql string, rows []byte) error {
-	_, err := tx.Conn().PgConn().CopyFrom(ctx, bytes.NewReader(rows), sql)
-	return err
-}
-
-func (c *Commit) writeAccounts(ctx context.Context, tx pgx.Tx) error {
-	number := int64(c.Batch.Header.Number)
-	var batch pgx.Batch
 	if len(c.Opened) > 0 {
-		ids, keys := make([]int64, len(c.Opened)), make([][]byte, len(c.Opened))
-		for i := range c.Opened {
-			ids[i], keys[i] = int64(c.Opened[i].ID), c.Opened[i].Key[:]
-		}
-		batch.Queue(`insert into account (shard, id, key, balance, last_batch)
-			select $1, id, key, 0, 0 from unnest($2::bigint[], $3::bytea[]) as opened(id, key)`, shard, ids, keys)
+		tables = append(tables, c.accountRows())
 	}
-	for _, p := range c.Postings {
-		batch.Queue(`insert into event_posting (shard, batch, idx, line, debit, credit, amount) values ($1, $2, $3, $4, $5, $6, $7)`,
-			shard, number, p.Index, p.Line, int64(p.Debit), int64(p.Credit), int64(p.Amount))
+	if len(c.Postings) > 0 {
+		tables = append(tables, c.postingRows())
 	}
-	if batch.Len() == 0 {
-		return nil
-	}
-	results := tx.SendBatch(ctx, &batch)
-	defer results.Close()
-	if len(c.Opened) > 0 {
-		if _, err := results.Exec(); err != nil {
-			return fmt.Errorf("write the accounts: %w", err)
-		}
-	}
-	for range c.Postings {
-		if _, err := results.Exec(); err != nil {
-			return fmt.Errorf("write the events' postings: %w", err)
-		}
-	}
-	return results.Close()
+	return tables
 }
 
-// copyHeader opens a stream of COPY in binary form: signature, flags, length
-// of the header's extension (PostgreSQL's manual, COPY, "Binary Format").
-var copyHeader = []byte("PGCOPY\n\xff\r\n\x00" + "\x00\x00\x00\x00" + "\x00\x00\x00\x00")
+func (c *Commit) number() int64 { return int64(c.Batch.Header.Number) }
 
-const copyEnd = 0xffff // in place of a row's number of fields
+func (c *Commit) headerRow() *copyTable {
+	h := &c.Batch.Header
+	t := copyInto("batch (shard, number, epoch, count, previous, header)", 512)
+	t.row(6)
+	t.int2(shard)
+	t.int8(c.number())
+	t.int8(int64(h.Epoch))
+	t.int4(int32(h.Count))
+	t.bytes(h.Previous[:])
+	t.bytes(h.Bytes())
+	return t
+}
 
-// entryRows encodes the entries for COPY. Nearly all bytes of a commit pass
-// here, so they are written once and straight, without a driver's reflection.
-func (c *Commit) entryRows() []byte {
+// entryRows are nearly all bytes of a commit, so they are written once and straight,
+// without a driver's reflection.
+func (c *Commit) entryRows() *copyTable {
 	const fixed = 2 + (4 + 2) + (4 + 8) + (4 + 4) + (4 + 2) + (4 + 8) + (4 + 8) + 4
-	size := len(copyHeader) + 2
+	size := fixed * len(c.Batch.Entries)
 	for _, e := range c.Batch.Entries {
-		size += fixed + len(e)
+		size += len(e)
 	}
-	be := binary.BigEndian
-	b := append(make([]byte, 0, size), copyHeader...)
+	t := copyInto("entry (shard, batch, idx, kind, payer, sequence, bytes)", size)
 	for i, e := range c.Batch.Entries {
-		ref, kind := c.Refs[i], entryKind(e)
-		b = be.AppendUint16(b, 7)
-		b = be.AppendUint16(be.AppendUint32(b, 2), shard)
-		b = be.AppendUint64(be.AppendUint32(b, 8), c.Batch.Header.Number)
-		b = be.AppendUint32(be.AppendUint32(b, 4), uint32(i))
-		b = be.AppendUint16(be.AppendUint32(b, 2), uint16(kind))
-		if ref == (ledger.OrderRef{}) {
-			const null = 0xffffffff
-			b = be.AppendUint32(be.AppendUint32(b, null), null)
+		t.row(7)
+		t.int2(shard)
+		t.int8(c.number())
+		t.int4(int32(i))
+		t.int2(int16(entryKind(e)))
+		if ref := c.Refs[i]; ref == (ledger.OrderRef{}) {
+			t.null()
+			t.null()
 		} else {
-			b = be.AppendUint64(be.AppendUint32(b, 8), uint64(ref.Payer))
-			b = be.AppendUint64(be.AppendUint32(b, 8), ref.Sequence)
+			t.int8(int64(ref.Payer))
+			t.int8(int64(ref.Sequence))
 		}
-		b = append(be.AppendUint32(b, uint32(len(e))), e...)
+		t.bytes(e)
 	}
-	return be.AppendUint16(b, copyEnd)
+	return t
 }
 
-// bookingRow encodes what the batch adds to balances for COPY, as one row of three
-// arrays in the order of the accounts: the vault first, and the table's pages one
-// after the other when it is booked.
-func (c *Commit) bookingRow() []byte {
+// bookingRow is what the batch adds to balances, as one row of three arrays in the
+// order of the accounts: the vault first, and the table's pages one after the other
+// when it is booked.
+func (c *Commit) bookingRow() *copyTable {
 	slices.SortFunc(c.Deltas, func(a, b Delta) int { return cmp.Compare(a.Account, b.Account) })
-	const fixed = 2 + (4 + 2) + (4 + 8)
 	n := len(c.Deltas)
-	be := binary.BigEndian
-	b := append(make([]byte, 0, len(copyHeader)+fixed+3*(4+arraySize(n))+2), copyHeader...)
-	b = be.AppendUint16(b, 5)
-	b = be.AppendUint16(be.AppendUint32(b, 2), shard)
-	b = be.AppendUint64(be.AppendUint32(b, 8), c.Batch.Header.Number)
-	b = appendArray(b, n, func(i int) int64 { return int64(c.Deltas[i].Account) })
-	b = appendArray(b, n, func(i int) int64 { return int64(c.Deltas[i].Amount) })
-	b = appendArray(b, n, func(i int) int64 { return int64(c.Deltas[i].Balance) })
-	return be.AppendUint16(b, copyEnd)
+	t := copyInto("booking (shard, batch, accounts, amounts, balances)", 64+3*arraySize(n))
+	t.row(5)
+	t.int2(shard)
+	t.int8(c.number())
+	t.int8s(n, func(i int) int64 { return int64(c.Deltas[i].Account) })
+	t.int8s(n, func(i int) int64 { return int64(c.Deltas[i].Amount) })
+	t.int8s(n, func(i int) int64 { return int64(c.Deltas[i].Balance) })
+	return t
 }
 
-// arraySize is the length of n bigint in an array's binary form (PostgreSQL,
-// array_send): dimensions, flags, type of elements, length, lower bound, and each
-// element with its own length.
-func arraySize(n int) int { return 5*4 + n*(4+8) }
+func (c *Commit) accountRows() *copyTable {
+	t := copyInto("account (shard, id, key, balance, last_batch)", 80*len(c.Opened))
+	for i := range c.Opened {
+		t.row(5)
+		t.int2(shard)
+		t.int8(int64(c.Opened[i].ID))
+		t.bytes(c.Opened[i].Key[:])
+		t.int8(0)
+		t.int8(0)
+	}
+	return t
+}
 
-func appendArray(b []byte, n int, at func(i int) int64) []byte {
-	const dimensions, flags, int8Type, lowerBound = 1, 0, 20, 1
-	be := binary.BigEndian
-	for _, v := range []int{arraySize(n), dimensions, flags, int8Type, n, lowerBound} {
-		b = be.AppendUint32(b, uint32(v))
+func (c *Commit) postingRows() *copyTable {
+	t := copyInto("event_posting (shard, batch, idx, line, debit, credit, amount)", 80*len(c.Postings))
+	for _, p := range c.Postings {
+		t.row(7)
+		t.int2(shard)
+		t.int8(c.number())
+		t.int4(int32(p.Index))
+		t.int4(int32(p.Line))
+		t.int8(int64(p.Debit))
+		t.int8(int64(p.Credit))
+		t.int8(int64(p.Amount))
 	}
-	for i := range n {
-		b = be.AppendUint64(be.AppendUint32(b, 8), uint64(at(i)))
-	}
-	return b
+	return t
 }
 
 // entryKind is the second byte of an entry's canonical bytes.

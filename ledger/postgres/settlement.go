@@ -55,6 +55,14 @@ func (s *Store) AppendStep(ctx context.Context, epoch uint64, step Step) error {
 	return nil
 }
 
+// rollback ends a Tx that failed. Whether or not the server hears it, a Tx
+// without COMMIT is undone.
+func rollback(tx pgx.Tx) {
+	ctx, cancel := context.WithTimeout(context.Background(), giveUpLimit)
+	defer cancel()
+	_ = tx.Rollback(ctx)
+}
+
 // Steps returns the diary of one settlement in order; none when it has no step
 // yet.
 func (s *Store) Steps(ctx context.Context, settlement uint32) ([]Step, error) {

@@ -245,7 +245,7 @@ func TestCommitWaitsForTakeOverUnderWay(t *testing.T) {
 	late := b.prepare(b.pay(2, ledger.Payment{Payee: bob, Amount: 1}))
 	outcome := make(chan error, 1)
 	go func() { outcome <- b.store.Commit(t.Context(), late) }()
-	b.waitBlocked(b.connect(), "insert into batch")
+	b.waitBlocked(b.connect(), "copy batch")
 	if err := tx.Commit(t.Context()); err != nil {
 		t.Fatal(err)
 	}

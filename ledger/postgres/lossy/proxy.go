@@ -1,6 +1,7 @@
 // Package lossy is a connection to PostgreSQL that loses or delays the end of a
 // commit, for tests of what a program does when it cannot know whether it
-// committed, and when its disk is slow.
+// committed, and when its disk is slow. The end, called COMMIT here, is that
+// statement, or the end of the last COPY where a Tx is one query of COPYs.
 //
 // A Proxy forwards everything until it is told to lose the next commit of a
 // batch: either its reply, when the server has committed, or the COMMIT itself,
@@ -17,7 +18,6 @@ package lossy
 
 import (
 	"bufio"
-	"bytes"
 	"encoding/binary"
 	"fmt"
 	"io"
@@ -208,44 +208,51 @@ type reply struct {
 	write atomic.Pointer[Write] // that it says is done
 }
 
+// forwardReplies passes message after message. What is to happen to a reply happens
+// at its end, ReadyForQuery: until then the server may still be at it.
 func (p *Proxy) forwardReplies(client io.Writer, server io.Reader, next *reply) {
-	buffer := make([]byte, 64<<10)
+	in, out := bufio.NewReaderSize(server, 64<<10), bufio.NewWriterSize(client, 64<<10)
 	for {
-		n, err := server.Read(buffer)
-		if next.lost.Load() {
+		message, err := readMessage(in, 1)
+		if err != nil {
 			return
 		}
-		if w := next.write.Swap(nil); w != nil && err == nil && !p.allows(*w, true) {
+		if message[0] == 'Z' {
+			if next.lost.Load() {
+				return
+			}
+			if w := next.write.Swap(nil); w != nil && !p.allows(*w, true) {
+				return
+			}
+		}
+		if _, err := out.Write(message); err != nil {
 			return
 		}
-		if _, werr := client.Write(buffer[:n]); err != nil || werr != nil {
+		if in.Buffered() == 0 && out.Flush() != nil {
 			return
 		}
 	}
 }
 
 // forwardRequests passes message after message (PostgreSQL's manual, "Message
-// Formats") and looks for the COMMIT of a Tx that copied entries.
+// Formats") and looks for the ends of Txs.
 func (p *Proxy) forwardRequests(client io.Reader, server io.Writer, next *reply) {
 	in := bufio.NewReaderSize(client, 64<<10)
-	kind, batch := 0, false // the first message has no byte for its kind
+	kind := 0 // the first message has no byte for it
 	reading := reader{}
 	for ; ; kind = 1 {
 		message, err := readMessage(in, kind)
 		if err != nil {
 			return
 		}
-		if w := reading.take(message); w != nil && p.watch.Load() != nil {
+		w, batch := reading.take(message)
+		if w != nil && p.watch.Load() != nil {
 			if !p.allows(*w, false) {
 				return
 			}
 			next.write.Store(w)
 		}
-		switch {
-		case bytes.HasPrefix(message, []byte("Q")) && bytes.Contains(message, []byte("copy entry ")):
-			batch = true
-		case batch && isCommit(message):
-			batch = false
+		if batch {
 			p.gate.Load().pass()
 			switch p.lose.Swap(loseNothing) {
 			case loseCommit:
@@ -262,10 +269,6 @@ func (p *Proxy) forwardRequests(client io.Reader, server io.Writer, next *reply)
 			return
 		}
 	}
-}
-
-func isCommit(message []byte) bool {
-	return len(message) > 5 && message[0] == 'Q' && bytes.EqualFold(message[5:], []byte("commit\x00"))
 }
 
 // readMessage reads a whole message that begins with kind bytes and its length.

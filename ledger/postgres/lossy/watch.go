@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"slices"
+	"strings"
 )
 
 // A Write is a Tx that adds to the journal what no member signs, or a step to the
@@ -37,16 +38,17 @@ func (p *Proxy) allows(w Write, done bool) bool {
 // A reader follows the messages of one client (PostgreSQL's manual, "Message
 // Formats") and gathers what its Tx writes.
 type reader struct {
-	diary   []string // names of prepared statements that write a step
-	copying bool     // rows of the journal
-	write   Write
+	diary  []string // names of prepared statements that write a step
+	copies []string // the tables whose rows come now, one after the other
+	batch  bool     // the journal is among them
+	write  Write
 }
 
-// take reads one message. With a COMMIT it returns what the Tx has written; nil
-// when that is not for a Watcher.
-func (r *reader) take(message []byte) *Write {
-	if len(message) < 6 {
-		return nil
+// take reads one message. With the one that ends a Tx it returns what that has
+// written, nil when it is not for a Watcher, and whether it is a batch's.
+func (r *reader) take(message []byte) (w *Write, batch bool) {
+	if len(message) < 5 {
+		return nil, false
 	}
 	body := message[5:]
 	switch message[0] {
@@ -59,17 +61,34 @@ func (r *reader) take(message []byte) *Write {
 			r.write.Step = parameter(fields[2], stepParameter)
 		}
 	case 'Q':
-		r.copying = bytes.HasPrefix(body, []byte("copy entry "))
-		if isCommit(message) {
-			return r.done()
+		r.copies = nil
+		for statement := range strings.SplitSeq(string(body), ";") {
+			if into, ok := strings.CutPrefix(statement, "copy "); ok {
+				table, _, _ := strings.Cut(into, " ")
+				r.copies = append(r.copies, table)
+			}
+		}
+		r.batch = slices.Contains(r.copies, journal)
+		if bytes.EqualFold(body, []byte("commit\x00")) {
+			return r.done(), false
 		}
 	case 'd':
-		if r.copying {
+		if len(r.copies) > 0 && r.copies[0] == journal {
 			r.events(body)
 		}
+	case 'c':
+		if len(r.copies) > 0 {
+			r.copies = r.copies[1:]
+		}
+		if r.batch && len(r.copies) == 0 {
+			return r.done(), true
+		}
 	}
-	return nil
+	return nil, false
 }
+
+// journal is the table of the journal's entries.
+const journal = "entry"
 
 func (r *reader) done() *Write {
 	w := r.write
