@@ -53,6 +53,13 @@
 // key, and settlements move those of older ones to the newest. What an owner takes
 // back is not signed any more; a signature that is out stands.
 //
+// A guardian whose owner says so (Consent) also signs a proof of reserves: a message
+// that an auditor asked for, under transactions that spend every coin of the vault
+// after an output that does not exist (netting.Reserves). It makes them itself, from the
+// message and its own books, and its node must not know that output: nobody's word makes
+// it sign one that could be mined. They are no settlements: they count for no limit,
+// are not remembered, and take no nonce from a settlement. The default is to refuse.
+//
 // Founding is what guardians agree on before they make their key with package
 // chilldkg. Attestation is a guardian's signature, with its host key, for what it
 // has replayed.

@@ -12,17 +12,27 @@ import (
 	"github.com/daobank/daobank/taproot/roast"
 )
 
-// A round is a request that the guardian has found right to sign: a settlement,
-// or a succession.
+// A round is a request that the guardian has found right to sign.
 type round struct {
+	kind     kind
 	messages []roast.Message
 
-	built *netting.Transaction // nil for a succession
+	built *netting.Transaction // the settlement
 	batch uint64               // that its cut ended
 	paid  int64                // satoshis that leave the vault
 
-	document ledger.Hash // of a succession
+	document ledger.Hash // of the succession
+	text     string      // of the proof of reserves
 }
+
+// A kind is what a round is for.
+type kind int
+
+const (
+	settlement kind = iota
+	succession
+	reserves
+)
 
 func refusal(format string, args ...any) error {
 	return &roast.RefusalError{Reason: fmt.Sprintf(format, args...)}
@@ -33,14 +43,17 @@ func (g *Guardian) examine(ctx context.Context, p Proposal) (*round, error) {
 	if err := g.caughtUp(p.Batch); err != nil {
 		return nil, err
 	}
-	if p.Succession != nil {
+	switch {
+	case p.Reserves != nil:
+		return g.examineReserves(ctx, p)
+	case p.Succession != nil:
 		return g.examineSuccession(p)
 	}
 	r, err := g.examineSettlement(p)
 	if err != nil {
 		return nil, err
 	}
-	if err := g.checkCoins(ctx, r.built); err != nil {
+	if err := g.checkCoins(ctx, r.built.Tx.TxIn, r.built.Spent); err != nil {
 		return nil, err
 	}
 	r.messages, err = Messages(r.built, p.Generation)
@@ -85,7 +98,7 @@ func (g *Guardian) examineSettlement(p Proposal) (*round, error) {
 	case built.FeeSat > g.config.Limits.FeeMax:
 		return nil, refusal("its fee of %d sat is above the limit of %d sat", built.FeeSat, g.config.Limits.FeeMax)
 	}
-	r := &round{built: built, batch: open.Batch, paid: built.FeeSat}
+	r := &round{kind: settlement, built: built, batch: open.Batch, paid: built.FeeSat}
 	for _, payout := range open.Payouts {
 		r.paid += int64(payout.Amount)
 	}
@@ -95,11 +108,11 @@ func (g *Guardian) examineSettlement(p Proposal) (*round, error) {
 	return r, nil
 }
 
-// checkCoins asks the guardian's node for every coin that the settlement
-// spends: it must be there, unspent, as deep as the charter says, with the
-// amount and script of the books.
-func (g *Guardian) checkCoins(ctx context.Context, t *netting.Transaction) error {
-	for i, in := range t.Tx.TxIn {
+// checkCoins asks the guardian's node for every coin that these inputs spend: it
+// must be there, unspent, as deep as the charter says, with the amount and script of
+// the books.
+func (g *Guardian) checkCoins(ctx context.Context, inputs []*wire.TxIn, spent []*wire.TxOut) error {
+	for i, in := range inputs {
 		at := in.PreviousOutPoint
 		out, depth, err := g.config.Chain.UTXO(ctx, at)
 		switch {
@@ -109,8 +122,8 @@ func (g *Guardian) checkCoins(ctx context.Context, t *netting.Transaction) error
 			return refusal("coin %s is not there or is spent", at)
 		case depth < int64(g.config.Charter.Depth):
 			return refusal("coin %s has %d confirmations, the charter wants %d", at, depth, g.config.Charter.Depth)
-		case out.Value != t.Spent[i].Value || !bytes.Equal(out.PkScript, t.Spent[i].PkScript):
-			return refusal("coin %s holds %d sat on chain, the books say %d sat", at, out.Value, t.Spent[i].Value)
+		case out.Value != spent[i].Value || !bytes.Equal(out.PkScript, spent[i].PkScript):
+			return refusal("coin %s holds %d sat on chain, the books say %d sat", at, out.Value, spent[i].Value)
 		}
 	}
 	return nil
@@ -119,8 +132,11 @@ func (g *Guardian) checkCoins(ctx context.Context, t *netting.Transaction) error
 // stillRight says why a round that was right at Commit must not be signed any more;
 // "" when it may.
 func (g *Guardian) stillRight(r *round) string {
-	if r.built == nil {
+	switch r.kind {
+	case succession:
 		return g.stillAgreed(r.document)
+	case reserves:
+		return g.consents(r.text)
 	}
 	if open := g.replay.Books().Open(); open == nil || open.Settlement != r.built.Settlement || open.Batch != r.batch {
 		return fmt.Sprintf("the cut of settlement %d in batch %d is not in flight any more", r.built.Settlement, r.batch)
@@ -142,16 +158,16 @@ func (g *Guardian) signed(r *round) Signed {
 // that lead to the key of the coin.
 func Messages(t *netting.Transaction, generation uint32) ([]roast.Message, error) {
 	sighashes, err := t.Sighashes()
-	if err != nil {
-		return nil, err
-	}
-	var messages []roast.Message
+	return messagesOf(sighashes, t.Signers, generation), err
+}
+
+func messagesOf(sighashes [][32]byte, signers []netting.Signer, generation uint32) (messages []roast.Message) {
 	for i, hash := range sighashes {
-		if t.Signers[i].Generation == generation {
-			messages = append(messages, roast.Message{Digest: hash, Tweaks: t.Signers[i].Tweaks})
+		if signers[i].Generation == generation {
+			messages = append(messages, roast.Message{Digest: hash, Tweaks: signers[i].Tweaks})
 		}
 	}
-	return messages, nil
+	return messages
 }
 
 // serialize is the form in which a proposal carries a transaction.

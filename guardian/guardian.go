@@ -58,6 +58,8 @@ type Config struct {
 	// Successor is the document of the vault's next guardians to which the owner
 	// has agreed; nil for none.
 	Successor *Founding
+	// Consent is the proof of reserves to which the owner has consented; nil for none.
+	Consent *Consent
 }
 
 // Guardian follows one bank and signs its settlements. It is safe for
@@ -73,20 +75,24 @@ type Guardian struct {
 	mu        sync.Mutex                // never held while anybody is asked
 	seats     map[frost.PublicKey]*seat // rounds in them only while busy
 	successor *Founding
-	batch     uint64 // the last batch that is replayed and whose header is on disk
+	consent   *Consent
+	asked     []time.Time // for proofs of reserves, within reservesSpan
+	batch     uint64      // the last batch that is replayed and whose header is on disk
 	head      ledger.Hash
 	halted    error
 }
 
 // Proposal asks the guardians of one generation of the vault's key for signatures:
-// on the inputs of a settlement that spend coins of theirs, or on a succession.
+// on the inputs of a settlement that spend coins of theirs, on a succession, or on a
+// proof of reserves.
 type Proposal struct {
 	Generation uint32 `json:"generation"`
-	Batch      uint64 `json:"batch"` // that ended with the cut; for a succession the last one
+	Batch      uint64 `json:"batch"` // that ended with the cut; when it is no settlement the last one
 	Settlement uint32 `json:"settlement,omitempty"`
 	Tx         []byte `json:"tx,omitempty"` // serialised, unsigned
-	// Succession is what is proposed when it is not a settlement.
+	// At most one of these is there, and none for a settlement.
 	Succession *Succession `json:"succession,omitempty"`
+	Reserves   *Reserves   `json:"reserves,omitempty"`
 }
 
 // ErrNotThere says that the journal does not hold the proposed cut yet.
@@ -115,7 +121,7 @@ func New(c Config) (*Guardian, error) {
 	if c.Now == nil {
 		c.Now = time.Now
 	}
-	g := &Guardian{config: c, replay: replay, seats: make(map[frost.PublicKey]*seat), successor: c.Successor,
+	g := &Guardian{config: c, replay: replay, seats: make(map[frost.PublicKey]*seat), successor: c.Successor, consent: c.Consent,
 		busy: make(chan struct{}, 1), head: replay.Books().Head()}
 	for _, key := range c.Keys {
 		if err := g.Add(key); err != nil {
@@ -187,10 +193,10 @@ func (g *Guardian) Commit(ctx context.Context, p Proposal, request roast.CommitR
 	if err != nil {
 		return nil, err
 	}
-	// What is asked for next makes what was asked for before useless, but a succession
-	// and a settlement may be asked for at the same time.
+	// What is asked for next makes what was asked for before of the same kind useless.
+	// One of each kind is less than a responder keeps: none pushes another out.
 	s.forget(func(id roast.RequestID) bool {
-		return id != request.Request && (s.rounds[id].built == nil) == (r.built == nil)
+		return id != request.Request && s.rounds[id].kind == r.kind
 	})
 	s.rounds[request.Request] = r
 	return nonces, nil
@@ -216,7 +222,7 @@ func (g *Guardian) Sign(ctx context.Context, request roast.SignRequest) (roast.A
 		s.forget(func(id roast.RequestID) bool { return id == request.Request })
 		return roast.Answer{}, refusal("%s", reason)
 	}
-	if r.built != nil {
+	if r.kind == settlement {
 		if err := g.config.Memory.Remember(g.signed(r)); err != nil {
 			return roast.Answer{}, err
 		}

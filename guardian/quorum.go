@@ -79,28 +79,67 @@ func (q *Quorum) Reachable(generation uint32) bool {
 // spend their coins. Error: *netting.UnsignedError with a *roast.NoQuorumError, which
 // says of each guardian why it did not sign.
 func (q *Quorum) Sign(ctx context.Context, t *netting.Transaction, batch uint64) ([][]byte, error) {
+	sighashes, err := t.Sighashes()
+	if err != nil {
+		return nil, err
+	}
 	raw, err := serialize(t.Tx)
 	if err != nil {
 		return nil, err
 	}
+	signed, err := q.signInputs(ctx, Proposal{Settlement: t.Settlement, Batch: batch, Tx: raw}, sighashes, t.Signers)
+	if err != nil {
+		return nil, err
+	}
+	sigs := make([][]byte, len(signed))
+	for i := range signed {
+		sigs[i] = signed[i][:]
+	}
+	return sigs, nil
+}
+
+// Reserves returns the signatures of a proof of reserves, for each coin of each part.
+// batch is the last one of the books. Errors as of Sign.
+func (q *Quorum) Reserves(ctx context.Context, r *netting.Reserves, batch uint64) ([][]frost.Signature, error) {
+	var all [][]frost.Signature
+	for i := range r.Parts { // one after another: guardians keep nonces for one
+		part := &r.Parts[i]
+		sighashes, err := part.Sighashes()
+		if err != nil {
+			return nil, err
+		}
+		raw, err := serialize(part.Tx)
+		if err != nil {
+			return nil, err
+		}
+		sigs, err := q.signInputs(ctx, Proposal{Batch: batch, Tx: raw, Reserves: &Reserves{Text: r.Text, Part: i}}, sighashes, part.Signers)
+		if err != nil {
+			return nil, err
+		}
+		all = append(all, sigs)
+	}
+	return all, nil
+}
+
+// signInputs has the guardians of each generation sign what spends their coins.
+// Error: *netting.UnsignedError.
+func (q *Quorum) signInputs(ctx context.Context, p Proposal, sighashes [][32]byte, signers []netting.Signer) ([]frost.Signature, error) {
 	inputs := make(map[uint32][]int) // by generation
-	for i, s := range t.Signers {
+	for i, s := range signers {
 		inputs[s.Generation] = append(inputs[s.Generation], i)
 	}
-	sigs := make([][]byte, len(t.Signers))
+	sigs := make([]frost.Signature, len(signers))
 	group, ctx := errgroup.WithContext(ctx)
 	for generation, places := range inputs {
+		p := p
+		p.Generation = generation
 		group.Go(func() error {
-			messages, err := Messages(t, generation)
+			signed, err := q.collect(ctx, p, messagesOf(sighashes, signers, generation))
 			if err != nil {
-				return err
-			}
-			signed, err := q.collect(ctx, Proposal{Generation: generation, Settlement: t.Settlement, Batch: batch, Tx: raw}, messages)
-			if err != nil {
-				return &netting.UnsignedError{Settlement: t.Settlement, Generation: generation, Err: err}
+				return &netting.UnsignedError{Settlement: p.Settlement, Generation: generation, Err: err}
 			}
 			for i, at := range places {
-				sigs[at] = signed[i][:]
+				sigs[at] = signed[i]
 			}
 			return nil
 		})

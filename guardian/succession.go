@@ -116,7 +116,7 @@ func (g *Guardian) examineSuccession(p Proposal) (*round, error) {
 		return nil, refusal("%v", err)
 	}
 	digest := rekey.Digest(g.config.Charter.ID())
-	return &round{document: s.Document, messages: []roast.Message{{Digest: digest}}}, nil
+	return &round{kind: succession, document: s.Document, messages: []roast.Message{{Digest: digest}}}, nil
 }
 
 // succeeds says why a document is not for the next guardians of this vault; "" when

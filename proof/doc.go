@@ -13,6 +13,7 @@
 //	equivocation  two signed headers of one number               accuses the operator
 //	double-order  two signed orders of one number                accuses a member
 //	stray-spend   a signed spend that is no settlement           accuses the guardians
+//	reserves      the guardians signed a message with the vault's coins
 //
 // # What a proof rests on
 //
@@ -40,6 +41,7 @@
 //
 // Headers cannot show that an output was not spent. Coins therefore tells coins that
 // the settlement itself spends, which were unspent until its block, from those that
-// merely existed. It does not replay: that all entries keep the rules is for package
-// audit, which needs the journal and a node.
+// merely existed; Reserves says so unless a node was asked (Trust.Unspent). It does not
+// replay: that all entries keep the rules is for package audit, which needs the journal
+// and a node.
 package proof

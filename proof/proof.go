@@ -25,6 +25,7 @@ const (
 	KindEquivocation Kind = "equivocation" // the operator signed two headers of one number
 	KindDoubleOrder  Kind = "double-order" // a member signed two orders of one number
 	KindSpend        Kind = "stray-spend"  // the vault's key signed what is no settlement
+	KindReserves     Kind = "reserves"     // the guardians signed a message with the vault's coins
 )
 
 // Body is what is proved, without the bank. Only this package implements it.
@@ -44,6 +45,7 @@ var bodies = map[Kind]func() Body{
 	KindEquivocation: func() Body { return &Equivocation{} },
 	KindDoubleOrder:  func() Body { return &DoubleOrder{} },
 	KindSpend:        func() Body { return &StraySpend{} },
+	KindReserves:     func() Body { return &Reserves{} },
 }
 
 // Proof is a proof about one bank.
@@ -135,6 +137,9 @@ type Trust struct {
 	Vaults []*taproot.Vault
 	// Chain are the block headers. Proofs that speak of a block need them.
 	Chain *Chain
+	// Unspent is what a node says of the coins of a proof of reserves; nil when none was
+	// asked.
+	Unspent *Unspent
 }
 
 // InvalidError says that a file proves nothing, and the first thing that is wrong.

@@ -3,6 +3,7 @@ package proof_test
 import (
 	"encoding/json"
 	"errors"
+	"fmt"
 	"strings"
 	"testing"
 
@@ -13,6 +14,7 @@ import (
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/proof"
 	"github.com/daobank/daobank/settlement/netting"
+	"github.com/daobank/daobank/taproot"
 )
 
 // A case is a kind of proof, and what must be found when it was tampered with.
@@ -160,6 +162,7 @@ func kinds() []kindCase {
 			}, "is settlement 1 of the journal"},
 			{"another signature", func(_ *story, b proof.Body) { b.(*proof.StraySpend).Signed.Signature[0] ^= 1 }, "did not sign"},
 			{"a transaction in no block", func(_ *story, b proof.Body) { b.(*proof.StraySpend).Block.Path[0][0] ^= 1 }, "is not in block"},
+			{"a proof of reserves", func(s *story, b proof.Body) { b.(*proof.StraySpend).Signed = *s.signedReserves() }, "is not in block"},
 		}},
 		{proof.KindSpend, func(s *story) proof.Body { return s.theft(true) }, "guardians", []tamper{
 			{"no posting", func(_ *story, b proof.Body) { b.(*proof.StraySpend).Posted = nil }, "only the journal shows"},
@@ -169,7 +172,62 @@ func kinds() []kindCase {
 				b.(*proof.StraySpend).Posted.Entry = s.receipt(s.find(ledger.KindTransfer)).Order
 			}, "is not entry"},
 		}},
+		{proof.KindReserves, func(s *story) proof.Body { return s.reserves("an auditor's words") }, "", reservesTampers()},
 	}
+}
+
+func reservesTampers() []tamper {
+	at := func(name, want string, change func(s *story, r *proof.Reserves)) tamper {
+		return tamper{name, func(s *story, b proof.Body) { change(s, b.(*proof.Reserves)) }, want}
+	}
+	const unsigned = "did not sign this message"
+	return []tamper{
+		at("another message", unsigned, func(_ *story, r *proof.Reserves) { r.Message += "." }),
+		at("no message", "want 1 to 500", func(_ *story, r *proof.Reserves) { r.Message = "" }),
+		at("a message that moves the cursor", "not printed", func(_ *story, r *proof.Reserves) { r.Message = "\x1b[2J" }),
+		at("another height", unsigned, func(_ *story, r *proof.Reserves) { r.Height++ }),
+		at("another block", unsigned, func(s *story, r *proof.Reserves) { r.Block = ledger.Hash(s.blocks[0].BlockHash()) }),
+		at("a satoshi more", unsigned, func(_ *story, r *proof.Reserves) { r.Coins[0].Amount++ }),
+		at("a negative amount", "not there", func(_ *story, r *proof.Reserves) { r.Coins[0].Amount = -5 }),
+		at("more than there is", "more than there are", func(_ *story, r *proof.Reserves) { r.Coins[0].Amount = ledger.MaxAmount }),
+		at("another's coin", unsigned, func(_ *story, r *proof.Reserves) { r.Coins[0].Index++ }),
+		at("another output", unsigned, func(_ *story, r *proof.Reserves) { r.Coins[1].Vout += 7 }),
+		at("a coin left out", unsigned, func(_ *story, r *proof.Reserves) { r.Coins = r.Coins[1:] }),
+		at("a coin twice", "there twice", func(_ *story, r *proof.Reserves) { r.Coins = append(r.Coins, r.Coins[1]) }),
+		at("coins in another order", "not in its place", func(_ *story, r *proof.Reserves) { r.Coins[0], r.Coins[1] = r.Coins[1], r.Coins[0] }),
+		at("another's signature", unsigned, func(_ *story, r *proof.Reserves) { r.Coins[1].Signature[5] ^= 1 }),
+		at("the signature of another coin", unsigned, func(_ *story, r *proof.Reserves) { r.Coins[0].Signature = r.Coins[1].Signature }),
+		at("no coins", "has no coins", func(_ *story, r *proof.Reserves) { r.Coins = nil }),
+		at("a branch that is none", "branch 9", func(_ *story, r *proof.Reserves) { r.Coins[0].Branch = 9 }),
+		at("the signatures of another message", unsigned, func(s *story, r *proof.Reserves) {
+			r.Coins = s.reserves("other words").Coins
+		}),
+	}
+}
+
+// reserves is a proof of reserves that t guardians sign, at the end of the story.
+func (s *story) reserves(text string) *proof.Reserves {
+	s.Helper()
+	p, err := proof.NewReserves(s.SignReserves(text))
+	if err != nil {
+		s.Fatal(err)
+	}
+	return p
+}
+
+// signedReserves is the transaction of a proof of reserves, as evidence of a theft has
+// one.
+func (s *story) signedReserves() *proof.Signed {
+	s.Helper()
+	txs, spent, err := s.reserves("words").Transactions(s.trust.Bank, s.trust.Vaults)
+	if err != nil {
+		s.Fatal(err)
+	}
+	signed, err := proof.NewSigned(txs[0], spent[0], s.trust.Vaults, s.Books.Accounts(), s.Books.Settlements())
+	if err != nil {
+		s.Fatal(err)
+	}
+	return signed
 }
 
 // theft is a spend of the vault that t guardians signed and nobody ordered; with
@@ -305,6 +363,68 @@ func TestNeeds(t *testing.T) {
 	var invalid *proof.InvalidError
 	if _, err := p.Verify(trust); !errors.As(err, &invalid) {
 		t.Errorf("another bank's: %v", err)
+	}
+}
+
+// A proof of reserves rests on the verifier's node for what headers cannot show, and
+// says less without one.
+func TestReservesUnspent(t *testing.T) {
+	s := newStory(t)
+	body := s.reserves("words")
+	p := &proof.Proof{Charter: s.Charter, Body: body}
+	block := chainhash.Hash(body.Block)
+	txs, spent, err := body.Transactions(s.trust.Bank, s.trust.Vaults)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if err := taproot.VerifySpend(txs[0], spent[0]); err != nil {
+		t.Fatal(err)
+	}
+	node := func(edit func(at wire.OutPoint, u *proof.Unspent)) *proof.Unspent {
+		u := &proof.Unspent{Block: block, Coins: make(map[wire.OutPoint]*wire.TxOut)}
+		for i, in := range txs[0].TxIn[1:] {
+			u.Coins[in.PreviousOutPoint] = wire.NewTxOut(spent[0][i+1].Value, spent[0][i+1].PkScript)
+		}
+		edit(txs[0].TxIn[1].PreviousOutPoint, u)
+		return u
+	}
+	other := proof.KnownBlock(s.blocks[0].BlockHash())
+	for _, tt := range []struct {
+		name    string
+		unspent *proof.Unspent
+		chain   *proof.Chain
+		says    string // in what it proves or does not, or in the error
+		invalid bool
+		need    bool
+	}{
+		{"headers", nil, s.trust.Chain, "headers cannot show it", false, false},
+		{"nothing", nil, nil, "give the chain's headers", false, false},
+		{"a node", node(func(wire.OutPoint, *proof.Unspent) {}), nil, "All of them were unspent", false, false},
+		{"a node and headers", node(func(wire.OutPoint, *proof.Unspent) {}), s.trust.Chain, "All of them were unspent", false, false},
+		{"a node and the block's hash", node(func(wire.OutPoint, *proof.Unspent) {}), proof.KnownBlock(block), "All of them were unspent", false, false},
+		{"a chain without the block", nil, other, "not in the chain", true, false},
+		{"a node without a coin", node(func(at wire.OutPoint, u *proof.Unspent) { delete(u.Coins, at) }), nil, "was not there, or was spent", true, false},
+		{"a node with less in a coin", node(func(at wire.OutPoint, u *proof.Unspent) { u.Coins[at].Value-- }), nil, "holds", true, false},
+		{"a node with another's coin", node(func(at wire.OutPoint, u *proof.Unspent) { u.Coins[at].PkScript = audittest.Script("eve") }), nil, "holds", true, false},
+		{"a node that was asked about another block", node(func(_ wire.OutPoint, u *proof.Unspent) { u.Block[0] ^= 1 }), nil, "was asked about block", false, true},
+	} {
+		trust := s.trust
+		trust.Chain, trust.Unspent = tt.chain, tt.unspent
+		found, err := p.Verify(trust)
+		var invalid *proof.InvalidError
+		var need *proof.NeedError
+		said := fmt.Sprint(found, err)
+		if errors.As(err, &invalid) != tt.invalid || errors.As(err, &need) != tt.need || !strings.Contains(said, tt.says) {
+			t.Errorf("%s: %s", tt.name, said)
+		}
+		if tt.unspent == nil && err == nil && strings.Contains(found.Proves, "unspent") {
+			t.Errorf("%s: without a node it proves %q", tt.name, found.Proves)
+		}
+	}
+	p.Body.(*proof.Reserves).Generation = 1
+	var need *proof.NeedError
+	if _, err := p.Verify(s.trust); !errors.As(err, &need) {
+		t.Errorf("of a newer key: %v", err)
 	}
 }
 

@@ -113,6 +113,24 @@ func (b *Bank) Sign(t *netting.Transaction) *wire.MsgTx {
 	return signed
 }
 
+// SignReserves has the first t guardians sign a proof of reserves: a signature for
+// each coin, part by part.
+func (b *Bank) SignReserves(text string) (*netting.Reserves, []ledger.Signature) {
+	b.Helper()
+	r, err := netting.ReservesOf(b.Books, b.Vaults, text)
+	must(b, err)
+	var sigs []ledger.Signature
+	for _, part := range r.Parts {
+		hashes, err := part.Sighashes()
+		must(b, err)
+		for i, hash := range hashes {
+			s := part.Signers[i]
+			sigs = append(sigs, ledger.Signature(b.sign(b.groups[s.Generation], hash, s.OutputKey, s.Tweaks)))
+		}
+	}
+	return r, sigs
+}
+
 // sign makes a signature of a group's first t guardians for its tweaked key.
 func (b *Bank) sign(k groupKey, hash, key [32]byte, tweaks []frost.Tweak) []byte {
 	b.Helper()

@@ -40,15 +40,19 @@ type Signer struct {
 }
 
 // UnsignedError says that the guardians of a generation of the vault's key did not
-// sign a settlement.
+// sign a settlement, or a proof of reserves.
 type UnsignedError struct {
-	Settlement uint32
+	Settlement uint32 // 0 for a proof of reserves
 	Generation uint32
 	Err        error
 }
 
 func (e *UnsignedError) Error() string {
-	return fmt.Sprintf("the guardians of generation %d do not sign settlement %d: %v", e.Generation, e.Settlement, e.Err)
+	what := fmt.Sprintf("settlement %d", e.Settlement)
+	if e.Settlement == 0 {
+		what = "the proof of reserves"
+	}
+	return fmt.Sprintf("the guardians of generation %d do not sign %s: %v", e.Generation, what, e.Err)
 }
 
 func (e *UnsignedError) Unwrap() error { return e.Err }

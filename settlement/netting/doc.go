@@ -24,7 +24,10 @@
 // coins of the others are moved by the next cuts, and all their addresses stay
 // watched.
 //
-// The transaction: version 2, lock time 0, every input signalling replacement
+// NewReserves makes the transactions of a proof of reserves (BIP-127), which spend every
+// coin and can never be mined.
+//
+// The transaction of a cut: version 2, lock time 0, every input signalling replacement
 // (BIP-125); one output for each destination, however many withdrawals it
 // collects; change to the vault's address of branch 1 with the settlement's
 // number; one OP_RETURN that anchors the books. Inputs and outputs are sorted
