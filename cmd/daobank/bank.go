@@ -239,6 +239,7 @@ func (b *bank) run(ctx context.Context, listener net.Listener, ready func(string
 	group.Go(func() error { return b.desk.Run(ctx) })
 	group.Go(func() error { return b.council.watch(ctx, b.dir, b.store) })
 	group.Go(func() error { return b.succeed(ctx) })
+	group.Go(func() error { return b.serveOperator(ctx, filepath.Join(b.dir.path, filepath.Base(operatorSocket))) })
 	group.Go(func() error { return b.stop(ctx, server) })
 	group.Go(func() error {
 		select {

@@ -27,6 +27,7 @@ import (
 //	operator.key       the key that signs batch headers, 0600
 //	coordinator.key    the key by which guardians know this end, 0600
 //	key-HASH.json      the proof that the guardians of a document made their key; named after the document
+//	operator.sock      where the running serve answers its operator
 //	bank.json          what everyone may know: charter and vault policies; written last
 //
 // It holds no share of the vault's key.

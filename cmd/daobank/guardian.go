@@ -45,7 +45,7 @@ It connects out to the coordinator; nothing on its machine listens for the netwo
 	f.StringVar(&o.Dir, "dir", envOr("DAOBANK_GUARDIAN_DIR", ""), "the guardian's folder (env DAOBANK_GUARDIAN_DIR)")
 	f.StringVar(&o.PassphraseFile, "passphrase-file", "", "file whose first line is the passphrase of the folder's keys; without it you are asked")
 	f.StringVar(&o.IdentityFile, "identity-file", envOr("DAOBANK_GUARDIAN_IDENTITY", ""), "age identity that opens the folder's keys, instead of a passphrase: for machines that start alone (env DAOBANK_GUARDIAN_IDENTITY)")
-	cmd.AddCommand(o.initCommand(), o.keygenCommand(), o.runCommand(), o.statusCommand(), o.showCommand(), o.rotateCommand(), o.backupCommand(), o.restoreCommand())
+	cmd.AddCommand(o.initCommand(), o.keygenCommand(), o.runCommand(), o.statusCommand(), o.showCommand(), o.rotateCommand(), o.consentCommand(), o.backupCommand(), o.restoreCommand())
 	return cmd
 }
 

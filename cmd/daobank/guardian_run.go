@@ -233,18 +233,22 @@ func (r *guardianRun) guard(ctx context.Context, end *wire.Guardian) error {
 		return err
 	}
 	bank := api.Dial(r.Bank).Pin(charter.ID())
+	consent, err := keep.Consented(r.Dir)
+	if err != nil {
+		return err
+	}
 	shares, err := r.keep.Shares(r.host)
 	if err != nil {
 		return err
 	}
 	g, err := guardian.New(guardian.Config{Keys: keysOf(shares...), Vault: vault, Charter: charter,
-		Journal: bank, Chain: node, Limits: r.Limits, Memory: memory, Headers: headers, Proof: evidence})
+		Journal: bank, Chain: node, Limits: r.Limits, Memory: memory, Headers: headers, Proof: evidence, Consent: consent})
 	if err != nil {
 		return err
 	}
 	defer g.Close()
 	end.Serve(g)
-	status, err := serveSocket(filepath.Join(r.Dir, socketName), end, r.keep)
+	status, err := serveSocket(filepath.Join(r.Dir, socketName), end, g, r.keep)
 	if err != nil {
 		return err
 	}

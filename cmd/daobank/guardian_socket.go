@@ -27,22 +27,26 @@ import (
 const socketName = "status.sock"
 
 // serveSocket answers the guardian's owner.
-func serveSocket(path string, end *wire.Guardian, k *keep.Keep) (*http.Server, error) {
+func serveSocket(path string, end *wire.Guardian, g *guardian.Guardian, k *keep.Keep) (*http.Server, error) {
 	_ = os.Remove(path) // of a process that was killed; the folder's lock is ours
 	listener, err := net.Listen("unix", path)
 	if err != nil {
 		return nil, fmt.Errorf("the status socket: %w", err)
 	}
-	var agreeing sync.Mutex // what is kept last is what the guardian acts on
+	var telling sync.Mutex // what is kept last is what the guardian acts on
+	told := func(take func(*http.Request) error) http.HandlerFunc {
+		return func(w http.ResponseWriter, r *http.Request) {
+			telling.Lock()
+			defer telling.Unlock()
+			if err := take(r); err != nil {
+				http.Error(w, err.Error(), http.StatusConflict)
+			}
+		}
+	}
 	handler := http.NewServeMux()
 	handler.Handle("GET /status", end.Handler())
-	handler.HandleFunc("POST /succession", func(w http.ResponseWriter, r *http.Request) {
-		agreeing.Lock()
-		defer agreeing.Unlock()
-		if err := takeSuccession(r, end, k); err != nil {
-			http.Error(w, err.Error(), http.StatusConflict)
-		}
-	})
+	handler.HandleFunc("POST /succession", told(func(r *http.Request) error { return takeSuccession(r, end, k) }))
+	handler.HandleFunc("POST /consent", told(func(r *http.Request) error { return takeConsent(r, g, k) }))
 	server := &http.Server{Handler: handler, ReadHeaderTimeout: 5 * time.Second}
 	go server.Serve(listener)
 	return server, nil
@@ -71,10 +75,11 @@ func socketTransport(dir string) *http.Transport {
 	}}
 }
 
-// guardianStatus is what the running guardian says, and the proofs in its folder.
+// guardianStatus is what the running guardian says, and what is in its folder.
 type guardianStatus struct {
 	*wire.Status
-	Evidence []string `json:"evidence,omitempty"`
+	Consent  *guardian.Consent `json:"consent,omitempty"`
+	Evidence []string          `json:"evidence,omitempty"`
 }
 
 func (o *guardianOptions) statusCommand() *cobra.Command {
@@ -97,8 +102,12 @@ func (o *guardianOptions) statusCommand() *cobra.Command {
 			if err != nil {
 				return err
 			}
+			consent, err := keep.Consented(o.Dir)
+			if err != nil {
+				return err
+			}
 			if asJSON {
-				return json.NewEncoder(cmd.OutOrStdout()).Encode(guardianStatus{s, evidence})
+				return json.NewEncoder(cmd.OutOrStdout()).Encode(guardianStatus{s, consent, evidence})
 			}
 			out := cmd.OutOrStdout()
 			for _, d := range s.Documents {
@@ -110,6 +119,9 @@ func (o *guardianOptions) statusCommand() *cobra.Command {
 			}
 			if a := s.Attestation; a != nil {
 				fmt.Fprintf(out, "guardian   %s\nattested   batch %d, %s\n", a.Guardian, a.Batch, a.Head)
+			}
+			if consent != nil {
+				fmt.Fprintf(out, "consent    to proofs of reserves until %s with the message: %s\n", consent.Until.UTC().Format(time.RFC3339), consent.Text)
 			}
 			for _, file := range evidence {
 				fmt.Fprintf(out, "evidence   %s (for everybody: daobank verify)\n", file)
@@ -193,30 +205,35 @@ func (o *guardianOptions) rotate(ctx context.Context, f *guardian.Founding, repl
 	if !errors.Is(err, keep.ErrInUse) {
 		return "", err
 	}
-	raw, err := json.Marshal(f)
-	if err != nil {
-		return "", err
-	}
-	url := "http://guardian/succession"
+	path := "/succession"
 	if replace {
-		url += "?replace"
+		path += "?replace"
 	}
-	request, err := http.NewRequestWithContext(ctx, http.MethodPost, url, bytes.NewReader(raw))
+	return "Agreed. The running guardian goes on from here.", o.tell(ctx, path, f)
+}
+
+// tell gives the process that runs on the folder its owner's word.
+func (o *guardianOptions) tell(ctx context.Context, path string, v any) error {
+	raw, err := json.Marshal(v)
 	if err != nil {
-		return "", err
+		return err
+	}
+	request, err := http.NewRequestWithContext(ctx, http.MethodPost, "http://guardian"+path, bytes.NewReader(raw))
+	if err != nil {
+		return err
 	}
 	transport := socketTransport(o.Dir)
 	defer transport.CloseIdleConnections()
 	response, err := transport.RoundTrip(request)
 	if err != nil {
-		return "", fmt.Errorf("a process uses this folder and cannot be reached. If it waits for its first key generation, stop it, agree, and start it again: %w", err)
+		return fmt.Errorf("a process uses this folder and cannot be reached. If it waits for its first key generation, stop it, repeat this, and start it again: %w", err)
 	}
 	defer response.Body.Close()
 	if response.StatusCode != http.StatusOK {
 		why, _ := io.ReadAll(io.LimitReader(response.Body, 4096))
-		return "", fmt.Errorf("the running guardian does not agree: %s", bytes.TrimSpace(why))
+		return fmt.Errorf("the running guardian does not agree: %s", bytes.TrimSpace(why))
 	}
-	return "Agreed. The running guardian goes on from here.", nil
+	return nil
 }
 
 func (o *guardianOptions) showCommand() *cobra.Command {

@@ -60,7 +60,7 @@ Begin with "daobank demo": it shows the whole story on a private regtest chain.`
 		SilenceUsage:  true,
 		SilenceErrors: true,
 	}
-	root.AddCommand(newDemoCommand(), newFoundCommand(), newServeCommand(), newRotateCommand(), newOperatorCommand(), newGuardianCommand(), newMemberCommand(), newAuditCommand(), newExportCommand(), newProveCommand(), newVerifyCommand(), newVaultCommand(), newBenchCommand(), newRegtestCommand())
+	root.AddCommand(newDemoCommand(), newFoundCommand(), newServeCommand(), newRotateCommand(), newOperatorCommand(), newGuardianCommand(), newMemberCommand(), newAuditCommand(), newExportCommand(), newProveCommand(), newVerifyCommand(), newReservesCommand(), newVaultCommand(), newBenchCommand(), newRegtestCommand())
 	return root
 }
 

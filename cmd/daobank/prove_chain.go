@@ -133,43 +133,65 @@ func (p *prover) lookUp(ctx context.Context, tx *wire.MsgTx) ([]*wire.TxOut, err
 
 // spent asks the node what a transaction of a block spends. Error: errNoSpent.
 func (p *prover) spent(ctx context.Context, block chainhash.Hash, at int) ([]*wire.TxOut, error) {
-	var answer struct {
-		Tx []struct {
-			Vin []struct {
-				Prevout *struct {
-					Value        json.Number `json:"value"`
-					ScriptPubKey struct {
-						Hex string `json:"hex"`
-					} `json:"scriptPubKey"`
-				} `json:"prevout"`
-			} `json:"vin"`
-		} `json:"tx"`
-	}
-	var refused *bitcoind.RPCError
-	if err := p.node.Call(ctx, "getblock", &answer, block.String(), 3); errors.As(err, &refused) {
-		return nil, fmt.Errorf("%w: %w", errNoSpent, err)
-	} else if err != nil {
+	txs, err := spendsOf(ctx, p.node, block)
+	if err != nil {
 		return nil, err
 	}
-	if at >= len(answer.Tx) {
+	if at >= len(txs) {
 		return nil, errNoSpent
 	}
 	var list []*wire.TxOut
-	for _, in := range answer.Tx[at].Vin {
-		if in.Prevout == nil {
-			return nil, errNoSpent
-		}
-		amount, err := ledger.ParseBTC(in.Prevout.Value.String())
+	for _, in := range txs[at].Inputs {
+		out, err := in.output()
 		if err != nil {
 			return nil, err
 		}
-		script, err := hex.DecodeString(in.Prevout.ScriptPubKey.Hex)
-		if err != nil {
-			return nil, err
-		}
-		list = append(list, wire.NewTxOut(int64(amount), script))
+		list = append(list, out)
 	}
 	return list, nil
+}
+
+// A spendingTx is a transaction of a block, and what it spends, as Bitcoin Core tells.
+type spendingTx struct {
+	Inputs []spentInput `json:"vin"`
+}
+
+type spentInput struct {
+	TxID    string `json:"txid"`
+	Vout    uint32 `json:"vout"`
+	Prevout *struct {
+		Height       int32       `json:"height"`
+		Value        json.Number `json:"value"`
+		ScriptPubKey struct {
+			Hex string `json:"hex"`
+		} `json:"scriptPubKey"`
+	} `json:"prevout"` // nil for a coinbase
+}
+
+// spendsOf asks the node for a block's transactions with what they spend. Error:
+// errNoSpent.
+func spendsOf(ctx context.Context, node *bitcoind.Client, block chainhash.Hash) ([]spendingTx, error) {
+	var answer struct {
+		Tx []spendingTx `json:"tx"`
+	}
+	err := node.Call(ctx, "getblock", &answer, block.String(), 3)
+	if refused := (*bitcoind.RPCError)(nil); errors.As(err, &refused) {
+		err = fmt.Errorf("%w: %w", errNoSpent, err)
+	}
+	return answer.Tx, err
+}
+
+// output is what the input spends. Error: errNoSpent.
+func (in *spentInput) output() (*wire.TxOut, error) {
+	if in.Prevout == nil {
+		return nil, errNoSpent
+	}
+	amount, err := ledger.ParseBTC(in.Prevout.Value.String())
+	if err != nil {
+		return nil, err
+	}
+	script, err := hex.DecodeString(in.Prevout.ScriptPubKey.Hex)
+	return wire.NewTxOut(int64(amount), script), err
 }
 
 // headers are the node's block headers from the bank's birth on.

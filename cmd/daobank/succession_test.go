@@ -144,7 +144,7 @@ func TestAgreeAtTheSameTime(t *testing.T) {
 	end, err := wire.NewGuardian(h.founding, h.host, k)
 	h.must(err)
 	socket := filepath.Join(h.folder, socketName)
-	server, err := serveSocket(socket, end, k)
+	server, err := serveSocket(socket, end, nil, k)
 	h.must(err)
 	defer server.Close()
 	o := &guardianOptions{Dir: h.folder}

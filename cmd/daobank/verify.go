@@ -2,6 +2,7 @@ package main
 
 import (
 	"bytes"
+	"context"
 	"encoding/json"
 	"errors"
 	"fmt"
@@ -12,6 +13,7 @@ import (
 	"github.com/btcsuite/btcd/chaincfg/chainhash"
 	"github.com/spf13/cobra"
 
+	"github.com/daobank/daobank/bitcoind"
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/proof"
 	"github.com/daobank/daobank/taproot"
@@ -29,6 +31,7 @@ type verifyOptions struct {
 	BankID  string
 	Headers string // path
 	Block   string
+	Node    bitcoind.Config // no URL for none
 	JSON    bool
 }
 
@@ -37,8 +40,8 @@ func newVerifyCommand() *cobra.Command {
 	cmd := &cobra.Command{
 		Use:   "verify FILE…",
 		Short: "Verify proofs offline, against block headers and the bank's public file",
-		Long: `verify checks proofs about a bank and asks nobody. It says in words what each file
-proves, whom it accuses, and what must not be read into it.
+		Long: `verify checks proofs about a bank and asks nobody but, if you say so, your own node. It
+says in words what each file proves, whom it accuses, and what must not be read into it.
 
 You bring what you know without the file:
 
@@ -49,6 +52,8 @@ You bring what you know without the file:
               "daobank prove headers" writes them from your node, and so does a loop
               around "bitcoin-cli getblockheader HASH false". Or --block, the hash of
               the block that the proof names, once you have looked it up yourself.
+  --bitcoind  your own Bitcoin node, for proofs of reserves: whether their coins were
+              unspent is not in headers. It needs the blocks since the proof's.
 
 Nothing in a file is believed because it stands there, not even whose it is.
 
@@ -57,6 +62,7 @@ named; 2 a file cannot be judged: it is none, or you have to bring more. Of seve
 files the worst decides, and 1 is the worst.`,
 		Example: `  daobank verify --bank bank.json receipt.json
   daobank verify --bank bank.json --headers headers.txt balance.json payment.json
+  daobank verify --bank bank.json --bitcoind http://127.0.0.1:8332 reserves.json
   daobank verify --bank-id 5f0c… --json receipt.json | jq .proves`,
 		Args: func(cmd *cobra.Command, args []string) error {
 			return withStatus(statusNeeded, cobra.MinimumNArgs(1)(cmd, args))
@@ -66,7 +72,7 @@ files the worst decides, and 1 is the worst.`,
 			if err != nil {
 				return withStatus(statusNeeded, err)
 			}
-			return o.verify(cmd.OutOrStdout(), files, trust)
+			return o.verify(cmd.Context(), cmd.OutOrStdout(), files, trust)
 		},
 	}
 	cmd.SetFlagErrorFunc(func(_ *cobra.Command, err error) error { return withStatus(statusNeeded, err) })
@@ -75,6 +81,7 @@ files the worst decides, and 1 is the worst.`,
 	f.StringVar(&o.BankID, "bank-id", "", "the bank's id, 64 hex digits; beside --bank, both must agree")
 	f.StringVar(&o.Headers, "headers", envOr("DAOBANK_HEADERS", ""), "file of block headers (env DAOBANK_HEADERS)")
 	f.StringVar(&o.Block, "block", "", "hash of a block that you have looked up, instead of --headers")
+	registerNode(f, &o.Node)
 	f.BoolVar(&o.JSON, "json", false, "print one JSON object for each file")
 	return cmd
 }
@@ -168,11 +175,11 @@ type verified struct {
 }
 
 // verify checks files one by one. Each has its answer on out.
-func (o *verifyOptions) verify(out io.Writer, files []string, trust *proof.Trust) error {
+func (o *verifyOptions) verify(ctx context.Context, out io.Writer, files []string, trust *proof.Trust) error {
 	worst := 0
 	for _, file := range files {
 		v := verified{File: file}
-		found, err := verifyFile(file, trust)
+		found, err := o.verifyFile(ctx, file, *trust)
 		v.Finding, v.OK = found, err == nil
 		if err != nil {
 			v.Error = err.Error()
@@ -199,12 +206,25 @@ func (o *verifyOptions) verify(out io.Writer, files []string, trust *proof.Trust
 }
 
 // verifyFile checks one file.
-func verifyFile(path string, trust *proof.Trust) (*proof.Finding, error) {
+func (o *verifyOptions) verifyFile(ctx context.Context, path string, trust proof.Trust) (*proof.Finding, error) {
 	p, err := readProof(path)
 	if err != nil {
 		return nil, err
 	}
-	return p.Verify(*trust)
+	found, err := p.Verify(trust)
+	reserves, ok := p.Body.(*proof.Reserves)
+	if err != nil || !ok || o.Node.URL == "" {
+		return found, err
+	}
+	// The signatures hold: only now the node is asked about the coins.
+	node, err := bitcoind.Dial(ctx, o.Node)
+	if err != nil {
+		return nil, fmt.Errorf("bitcoin node: %w", err)
+	}
+	if trust.Unspent, err = unspentAt(ctx, node, reserves); err != nil {
+		return nil, err
+	}
+	return p.Verify(trust)
 }
 
 // readProof reads a proof's file. It verifies nothing.

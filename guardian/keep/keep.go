@@ -10,6 +10,7 @@
 //	               not confidential, and needed besides host.age
 //	signed.log     every settlement it has agreed to sign
 //	headers        every batch header it has replayed
+//	consent.json   the proof of reserves to which its owner has consented last
 //	evidence/      proofs against the operator
 //
 // A share itself is never stored: it is computed from host.age and its

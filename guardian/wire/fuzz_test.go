@@ -17,6 +17,7 @@ func FuzzGuardian(f *testing.F) {
 	for _, path := range []string{"/keygen/begin", "/keygen/step2", "/keygen/finalize", "/keygen/adopt", "/keygen/investigate", "/commit", "/sign"} {
 		f.Add(path, []byte(`{"founding":"00","message":"AAAA"}`))
 		f.Add(path, []byte(`{"proposal":{"settlement":1,"batch":2,"tx":"AA=="},"request":{"request":"00","messages":1}}`))
+		f.Add(path, []byte(`{"proposal":{"batch":2,"tx":"AA==","reserves":{"text":"x","part":0}},"request":{"request":"00","messages":1}}`))
 		f.Add(path, []byte(`null`))
 	}
 	f.Fuzz(func(t *testing.T, path string, body []byte) {
