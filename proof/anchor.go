@@ -16,7 +16,7 @@ import (
 // Anchor shows that books are committed in a block: a transaction that the vault's
 // key signed carries their hash, and stands in the block.
 type Anchor struct {
-	Books  []byte `json:"books"` // canonical bytes
+	Books  Bytes  `json:"books"` // canonical bytes
 	Signed Signed `json:"signed"`
 	Block  Place  `json:"block"`
 }
@@ -26,19 +26,19 @@ type Anchor struct {
 // outputs that are spent it needs only two hashes (BIP-341): so a transaction that
 // sweeps a thousand deposits makes no large proof.
 type Signed struct {
-	Tx         []byte        `json:"tx"`
+	Tx         Bytes         `json:"tx"`
 	Input      uint32        `json:"input"` // the one that is signed
 	Generation uint32        `json:"generation"`
 	Branch     ledger.Branch `json:"branch"`
 	Index      uint32        `json:"index"`
-	Amounts    []byte        `json:"amounts"` // sha_amounts
-	Scripts    []byte        `json:"scripts"` // sha_scriptpubkeys
-	Signature  []byte        `json:"signature"`
+	Amounts    Bytes         `json:"amounts"` // sha_amounts
+	Scripts    Bytes         `json:"scripts"` // sha_scriptpubkeys
+	Signature  Bytes         `json:"signature"`
 }
 
 // Place is where a transaction stands in a block.
 type Place struct {
-	Header []byte `json:"header"` // 80 bytes
+	Header Bytes  `json:"header"` // 80 bytes
 	Index  uint32 `json:"index"`  // of the transaction
 	Path   Hashes `json:"path"`   // of Bitcoin's Merkle tree, from the bottom up
 }

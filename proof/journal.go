@@ -9,7 +9,7 @@ import (
 // Receipt proves that an order was accepted: that it stands in a batch that the
 // operator signed. The bank answers every order with one.
 type Receipt struct {
-	Order   []byte         `json:"order"` // canonical bytes
+	Order   Bytes          `json:"order"` // canonical bytes
 	Receipt ledger.Receipt `json:"receipt"`
 }
 
@@ -175,8 +175,8 @@ func (p *Omission) verify(c *check) error {
 // Equivocation proves that the operator showed two histories: two headers of one
 // number, both signed, that differ.
 type Equivocation struct {
-	A []byte `json:"a"` // signed header, canonical bytes
-	B []byte `json:"b"`
+	A Bytes `json:"a"` // signed header, canonical bytes
+	B Bytes `json:"b"`
 }
 
 // NewEquivocation makes the proof of two signed headers.
@@ -223,8 +223,8 @@ func (p *Equivocation) verify(c *check) error {
 // DoubleOrder proves that the holder of a key signed two orders with one number.
 type DoubleOrder struct {
 	Key ledger.Key `json:"key"`
-	A   []byte     `json:"a"` // order, canonical bytes
-	B   []byte     `json:"b"`
+	A   Bytes      `json:"a"` // order, canonical bytes
+	B   Bytes      `json:"b"`
 }
 
 // Kind implements Body.

@@ -3,6 +3,7 @@ package proof
 import (
 	"encoding/base64"
 	"encoding/binary"
+	"errors"
 	"fmt"
 
 	"github.com/daobank/daobank/ledger"
@@ -63,6 +64,31 @@ func (p *SumPath) UnmarshalText(text []byte) error {
 	return nil
 }
 
+// Bytes are written in base64, of which only one form is read: encoding/json takes
+// others for a []byte.
+type Bytes []byte
+
+// MarshalText implements encoding.TextMarshaler.
+func (b Bytes) MarshalText() ([]byte, error) {
+	return base64.StdEncoding.AppendEncode(nil, b), nil
+}
+
+// UnmarshalText reads what MarshalText wrote.
+func (b *Bytes) UnmarshalText(text []byte) (err error) {
+	*b, err = unbase64(text)
+	return err
+}
+
+// unbase64 takes the one form of bytes and no other: bits that stand for nothing are
+// zero, and no line breaks stand between.
+func unbase64(text []byte) ([]byte, error) {
+	raw, err := base64.StdEncoding.Strict().AppendDecode(nil, text)
+	if err == nil && base64.StdEncoding.EncodedLen(len(raw)) != len(text) {
+		err = errors.New("line breaks in base64")
+	}
+	return raw, err
+}
+
 // maxSteps bounds a path: no tree of this program is deeper.
 const maxSteps = 128
 
@@ -70,7 +96,7 @@ func unpack(text []byte, size int) ([]byte, error) {
 	if len(text) > base64.StdEncoding.EncodedLen(maxSteps*size) {
 		return nil, fmt.Errorf("a list has more than %d steps", maxSteps)
 	}
-	raw, err := base64.StdEncoding.Strict().AppendDecode(nil, text)
+	raw, err := unbase64(text)
 	if err == nil && len(raw)%size != 0 {
 		err = fmt.Errorf("a list of %d bytes is cut short: its steps have %d", len(raw), size)
 	}

@@ -460,18 +460,20 @@ func TestDecodeRefuses(t *testing.T) {
 		return text
 	}
 	for name, file := range map[string][]byte{
-		"nothing":                              nil,
-		"no object":                            []byte("[]"),
-		"version 2":                            with("daobank_proof", 2),
-		"no version":                           with("daobank_proof", nil),
-		"a kind that is none":                  with("kind", "promise"),
-		"an unknown field":                     with("more", 1),
-		"a charter without a name":             with("charter", map[string]any{}),
-		"another kind's body":                  with("kind", "receipt"),
-		"no body":                              with("body", nil),
-		"a body with a list that is cut short": with("body", map[string]any{"path": "AAAA"}),
-		"followed by something":                append(good[:len(good):len(good)], '{'),
-		"too large":                            make([]byte, proof.MaxSize+1),
+		"nothing":                                nil,
+		"no object":                              []byte("[]"),
+		"version 2":                              with("daobank_proof", 2),
+		"no version":                             with("daobank_proof", nil),
+		"a kind that is none":                    with("kind", "promise"),
+		"an unknown field":                       with("more", 1),
+		"a charter without a name":               with("charter", map[string]any{}),
+		"another kind's body":                    with("kind", "receipt"),
+		"no body":                                with("body", nil),
+		"a body with a list that is cut short":   with("body", map[string]any{"path": "AAAA"}),
+		"bytes with bits that stand for nothing": with("body", map[string]any{"a": "AB=="}),
+		"bytes with a line break":                with("body", map[string]any{"a": "AA\n=="}),
+		"followed by something":                  append(good[:len(good):len(good)], '{'),
+		"too large":                              make([]byte, proof.MaxSize+1),
 	} {
 		if _, err := proof.Decode(file); !errors.Is(err, proof.ErrNotProof) {
 			t.Errorf("%s: %v", name, err)

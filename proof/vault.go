@@ -21,7 +21,7 @@ type Coins struct {
 // Coin is an output at an address of the vault. The settlement itself spends it, or
 // Block says where it was made.
 type Coin struct {
-	Tx         []byte        `json:"tx"` // that made it, without witnesses
+	Tx         Bytes         `json:"tx"` // that made it, without witnesses
 	Vout       uint32        `json:"vout"`
 	Generation uint32        `json:"generation"`
 	Branch     ledger.Branch `json:"branch"`
@@ -139,7 +139,7 @@ type StraySpend struct {
 
 // Posting is the entry by which the journal posts a settlement.
 type Posting struct {
-	Entry   []byte         `json:"entry"` // canonical bytes
+	Entry   Bytes          `json:"entry"` // canonical bytes
 	Receipt ledger.Receipt `json:"receipt"`
 }
 

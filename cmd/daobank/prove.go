@@ -326,7 +326,7 @@ neither the bank nor a node. --key is the key of the account.`, cobra.ExactArgs(
 			if err := made.Key.UnmarshalText([]byte(key)); err != nil {
 				return nil, fmt.Errorf("--key: %w", err)
 			}
-			for i, into := range []*[]byte{&made.A, &made.B} {
+			for i, into := range []*proof.Bytes{&made.A, &made.B} {
 				var err error
 				if *into, err = readOrderBytes(args[i]); err != nil {
 					return nil, err
