@@ -1,6 +1,7 @@
 package audit_test
 
 import (
+	"bytes"
 	"context"
 	"encoding/json"
 	"errors"
@@ -300,6 +301,44 @@ func TestForgedBetweenManyGroups(t *testing.T) {
 	c.WithoutSignatures = true
 	if r, err := audit.Run(t.Context(), c); err != nil || !r.OK || r.Check(audit.CheckOrders).Skipped == "" {
 		t.Errorf("without members' signatures: %+v, %v", r, err)
+	}
+}
+
+// An audit that leaves out the members' signatures never says that the books hold, nor
+// does one that goes on from its state with them.
+func TestWithoutSignaturesIsNoVerdict(t *testing.T) {
+	s := newStory(t)
+	c := s.config()
+	c.WithoutSignatures = true
+	a, err := audit.New(t.Context(), c)
+	if err != nil {
+		t.Fatal(err)
+	}
+	check := func(r *audit.Report, err error) {
+		t.Helper()
+		if err != nil || !r.OK {
+			t.Fatalf("%+v, %v", r, err)
+		}
+		var text strings.Builder
+		if err := r.WriteText(&text); err != nil {
+			t.Fatal(err)
+		}
+		last := text.String()[strings.LastIndex(strings.TrimSpace(text.String()), "\n")+1:]
+		if strings.Contains(text.String(), "The books hold") || !strings.Contains(last, "members' signatures were not verified") || r.Whole() {
+			t.Errorf("the report ends with %q", last)
+		}
+	}
+	check(a.Round(t.Context()))
+	var state bytes.Buffer
+	if err := a.Save(&state); err != nil {
+		t.Fatal(err)
+	}
+	s.Pay(s.ann, s.bob, 3)
+	s.publish()
+	r, _, err := s.resume(state.Bytes())
+	check(r, err)
+	if whole := s.audit(); !whole.Whole() {
+		t.Error("an audit with every signature is not whole")
 	}
 }
 

@@ -11,6 +11,7 @@ import (
 	"github.com/daobank/daobank/audit"
 	"github.com/daobank/daobank/audit/audittest"
 	"github.com/daobank/daobank/ledger"
+	"github.com/daobank/daobank/settlement/netting"
 	"github.com/daobank/daobank/taproot"
 )
 
@@ -58,14 +59,77 @@ func (s *story) goOn() {
 // An audit that goes on says, in the end, what one that begins at the first batch says,
 // and reads nothing again but the batch at which it stood.
 func TestResume(t *testing.T) {
-	s := newStory(t)
-	s.Withdraw(s.ann, 50_000, 1_000, audittest.Script("ann outside"))
-	built := s.Cut(2_000) // a settlement in flight
-	s.publish()
-	state := s.saved()
-	s.Mine(s.Sign(built))
-	s.Bury()
-	s.goOn()
+	// replace pays more for the settlement in flight, and for what has come since.
+	replace := func(s *story, amount ledger.Amount) *netting.Transaction {
+		s.Pay(s.ann, s.bob, 7)
+		s.Withdraw(s.ann, amount, 1_000, audittest.Script("ann elsewhere"))
+		return s.Replace(netting.Bid{FeeRate: int64(amount), Ceiling: 100_000})
+	}
+	for _, tt := range []struct {
+		name string
+		// meanwhile is what happens to the settlement that was in flight when the state
+		// was saved; it returns what is mined.
+		meanwhile func(s *story, first *netting.Transaction) *netting.Transaction
+	}{
+		{"the settlement is mined", func(_ *story, first *netting.Transaction) *netting.Transaction { return first }},
+		{"it is replaced", func(s *story, _ *netting.Transaction) *netting.Transaction { return replace(s, 10_000) }},
+		{"it is replaced twice", func(s *story, _ *netting.Transaction) *netting.Transaction {
+			replace(s, 10_000)
+			return replace(s, 11_000)
+		}},
+		{"it is replaced, and mined as it was", func(s *story, first *netting.Transaction) *netting.Transaction {
+			replace(s, 10_000)
+			return first
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			s := newStory(t)
+			s.Withdraw(s.ann, 50_000, 1_000, audittest.Script("ann outside"))
+			first := s.Cut(2_000)
+			s.publish()
+			state, at := s.saved(), len(*s.journal)
+			s.Mine(s.Sign(tt.meanwhile(s, first)))
+			s.Bury()
+			s.goOn()
+			s.checkResumed(state, at)
+		})
+	}
+	t.Run("between two versions", func(t *testing.T) {
+		s := newStory(t)
+		s.Withdraw(s.ann, 50_000, 1_000, audittest.Script("ann outside"))
+		s.Cut(2_000)
+		second := replace(s, 10_000)
+		s.publish()
+		state := s.saved()
+		replace(s, 11_000)
+		s.publish()
+		state, at := s.savedAgain(state), len(*s.journal)
+		s.Mine(s.Sign(second))
+		s.Bury()
+		s.goOn()
+		s.checkResumed(state, at)
+	})
+}
+
+// savedAgain goes on from a state and returns the next.
+func (s *story) savedAgain(state []byte) []byte {
+	s.Helper()
+	r, a, err := s.resume(state)
+	if err != nil || !r.OK {
+		s.Fatalf("%+v, %v", r, err)
+	}
+	var next bytes.Buffer
+	if err := a.Save(&next); err != nil {
+		s.Fatal(err)
+	}
+	return next.Bytes()
+}
+
+// checkResumed compares an audit that goes on from a state with one from the first batch.
+// Of what the state holds only its last batch, at, is left to be read.
+func (s *story) checkResumed(state []byte, at int) {
+	t := s.TB
+	t.Helper()
 	want, err := audit.New(t.Context(), s.config())
 	if err != nil {
 		t.Fatal(err)
@@ -74,7 +138,7 @@ func TestResume(t *testing.T) {
 	if err != nil || !whole.OK {
 		t.Fatalf("%+v, %v", whole, err)
 	}
-	*s.journal = (*s.journal)[15:] // batch 16 was the last
+	*s.journal = (*s.journal)[at-1:]
 	r, a, err := s.resume(state)
 	if err != nil {
 		t.Fatal(err)

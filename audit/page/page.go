@@ -87,8 +87,11 @@ func Write(w io.Writer, d Data) error {
 		return fmt.Errorf("the explorer %q is no web address: write https://…/{txid}", d.Explorer)
 	}
 	v := view{Data: d, Outcome: "holds"}
-	if !d.Report.OK {
+	switch {
+	case !d.Report.OK:
 		v.Outcome = "differs"
+	case !d.Report.Whole():
+		v.Outcome = "partly"
 	}
 	for i := range d.Report.Checks {
 		if d.Report.Checks[i].OK && d.Report.Checks[i].Skipped != "" {

@@ -127,6 +127,15 @@ func TestPageOfADifference(t *testing.T) {
 	}
 }
 
+// The page of an audit without members' signatures does not say that the books hold.
+func TestPageWithoutSignatures(t *testing.T) {
+	text := write(t, data(t, story(t), func(c *audit.Config) { c.WithoutSignatures = true }))
+	checkStrictly(t, text)
+	if strings.Contains(text, "The books hold") || !strings.Contains(text, `class="verdict partly">NOT A WHOLE AUDIT`) {
+		t.Error("the page does not say first what was left out")
+	}
+}
+
 // A bank without anything, and one with more than can be drawn point by point.
 func TestPageOfLittleAndMuch(t *testing.T) {
 	checkStrictly(t, write(t, data(t, audittest.New(t), nil)))

@@ -188,7 +188,11 @@ func followAudit(cmd *cobra.Command, o *auditOptions, progress *auditProgress, a
 			told = report.Batches
 		case report.Batches != told:
 			told = report.Batches
-			fmt.Fprintf(cmd.OutOrStdout(), "batch %d, block %d: the books hold; %d sat in all wallets and on chain\n", report.Batches, report.Height, int64(report.LedgerSat))
+			holds := "the books hold"
+			if !report.Whole() {
+				holds = "no difference, members' signatures not verified"
+			}
+			fmt.Fprintf(cmd.OutOrStdout(), "batch %d, block %d: %s; %d sat in all wallets and on chain\n", report.Batches, report.Height, holds, int64(report.LedgerSat))
 		}
 		select {
 		case <-ticks.C:
