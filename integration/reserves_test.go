@@ -82,6 +82,7 @@ func TestReserves(t *testing.T) {
 	}
 	c.audit()
 	c.lies(proof, asked)
+	c.page(asked)
 
 	// The consent survives the guardian's process, and can be taken back.
 	h.guardians[0].kill()
@@ -144,6 +145,21 @@ func (c *customer) refusedByNode(path string) {
 	c.must(err)
 	if accepted[0].Allowed || !strings.Contains(string(accepted[0].Reason), "script-verify") {
 		t.Errorf("without its first input the node says of it: %+v", accepted[0])
+	}
+}
+
+// page asserts that the page of an audit over the API shows what guardians have attested
+// at the blocks, and what the chain anchors.
+func (c *customer) page(asked []string) {
+	c.h.t.Helper()
+	dir := filepath.Join(c.h.dir, "page")
+	run(c.h.t, nil, append([]string{"audit", "--bank", filepath.Join(c.h.dir, "bank", "bank.json"), "--api", c.h.url, "--report", dir}, asked...)...)
+	text, err := os.ReadFile(filepath.Join(dir, "index.html"))
+	c.must(err)
+	for _, want := range []string{`class="line lag"`, `class="line attested"`, "Not attested yet, as the bank says"} {
+		if !strings.Contains(string(text), want) {
+			c.h.t.Errorf("the page lacks %q", want)
+		}
 	}
 }
 

@@ -149,9 +149,10 @@ func btc[N ~int64](sat N) float64 { return float64(sat) / 1e8 }
 
 func day(unix int64) string { return time.Unix(unix, 0).UTC().Format("2 January 2006") }
 
-// lagChart draws how many batches were not yet anchored at every block.
-func lagChart(h *audit.History) *chart {
-	blocks := h.Blocks
+// lagChart draws how many batches were not yet anchored at every block, and how many came
+// until that of a block was attested.
+func lagChart(d *Data) *chart {
+	blocks := d.History.Blocks
 	if len(blocks) == 0 {
 		return nil
 	}
@@ -160,13 +161,35 @@ func lagChart(h *audit.History) *chart {
 	for i := range blocks {
 		highest = max(highest, lag(i))
 	}
-	c := newChart("Batches that no confirmed Bitcoin transaction committed to yet, at every block", "block", "batches")
+	for i := range d.Attesting {
+		highest = max(highest, d.Attesting[i].lag(d.Report.Batches))
+	}
+	title := "Batches that no confirmed Bitcoin transaction committed to yet, at every block"
+	if len(d.Attesting) > 0 {
+		title += "; and batches that came until the guardians had attested that of the block"
+	}
+	c := newChart(title, "block", "batches")
 	first, last := float64(blocks[0].Height), float64(blocks[len(blocks)-1].Height)
 	s := c.scale(first, last, max(highest, 4), whole, whole)
 	line := s.steps(len(blocks), func(i int) (float64, float64) { return float64(blocks[i].Height), lag(i) })
 	c.Areas = []path{{"lag", s.under(line, first)}}
 	c.Lines = []path{{"lag", line}}
+	if n := len(d.Attesting); n > 0 {
+		c.Lines = append(c.Lines, path{"attested", s.steps(n, func(i int) (float64, float64) {
+			return float64(d.Attesting[i].Height), d.Attesting[i].lag(d.Report.Batches)
+		})})
+	}
 	return c
+}
+
+// lag is how many batches came until the guardians had attested this one, or have come
+// since when they have not.
+func (p *AttestedPoint) lag(last uint64) float64 {
+	by := p.Covered
+	if by == 0 {
+		by = last
+	}
+	return float64(max(by, p.Batch) - p.Batch)
 }
 
 // barsMost is how many settlements are drawn, the newest.

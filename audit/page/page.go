@@ -31,9 +31,20 @@ type Data struct {
 	// Attested is the last batch that enough guardians have attested, as the bank says;
 	// nil when nobody said it.
 	Attested *uint64
+	// Attesting is how far they had come at some of the blocks, ascending; empty when
+	// nobody said it.
+	Attesting []AttestedPoint
 	// Named shows account numbers beside the largest holdings.
 	Named bool
 	Made  time.Time
+}
+
+// AttestedPoint says that as many guardians as must sign had attested the batch that
+// stood at a block by the time when the journal had another.
+type AttestedPoint struct {
+	Height  uint32
+	Batch   uint64
+	Covered uint64 // at least Batch; 0 when they have not yet
 }
 
 //go:embed page.html
@@ -98,7 +109,7 @@ func Write(w io.Writer, d Data) error {
 			v.Skipped++
 		}
 	}
-	v.Coins, v.Lag = coinsChart(d.History), lagChart(d.History)
+	v.Coins, v.Lag = coinsChart(d.History), lagChart(&d)
 	v.Netting, v.Spread = nettingChart(d.History), spreadChart(&d.Holdings)
 	v.addSettlements()
 	v.addHoldings()

@@ -82,7 +82,7 @@ func TestPage(t *testing.T) {
 	text := write(t, d)
 	checkStrictly(t, text)
 	want := []string{"The books hold", "Bank of the Audits", ledger.Amount.BTC(d.Report.LedgerSat), d.Report.Head.String(), "no difference",
-		"not made: no account table was given", "No. 1", "Largest accounts", "Gini", "payments per output", "Waiting for Bitcoin"}
+		"not made: no account table was given", "No. 1", "Largest accounts", "Gini", "payments per output", "Waiting for guardians and for Bitcoin", "this page cannot show it over blocks"}
 	for _, s := range d.History.Settlements {
 		want = append(want, `href="#`+s.TxID+`"`, `id="`+s.TxID+`"`)
 		if s.Outputs != 3 || s.Payouts != 1 || s.PaidSat != 50_000 || s.Transfers != uint64(5*s.Number) || s.MovedSat == 0 {
@@ -102,9 +102,19 @@ func TestPage(t *testing.T) {
 	}
 	attested := d.Report.Batches - 3
 	d.Named, d.Attested, d.Network = true, &attested, "signet"
+	for i, b := range d.History.Blocks {
+		point := page.AttestedPoint{Height: b.Height, Batch: b.Batch, Covered: b.Batch + uint64(i%3)}
+		if i == len(d.History.Blocks)-1 {
+			point.Covered = 0
+		}
+		d.Attesting = append(d.Attesting, point)
+	}
 	text = write(t, d)
 	checkStrictly(t, text)
-	for _, w := range []string{"account 27", "Not attested yet", "https://mempool.space/signet/tx/" + d.History.Settlements[0].TxID} {
+	if strings.Contains(text, "cannot show it over blocks") {
+		t.Error("the page shows what is attested and says that it cannot")
+	}
+	for _, w := range []string{"account 27", "Not attested yet", `<path class="line attested"`, "as the bank shows", "https://mempool.space/signet/tx/" + d.History.Settlements[0].TxID} {
 		if !strings.Contains(text, w) {
 			t.Errorf("the page lacks %q", w)
 		}
@@ -234,7 +244,11 @@ func TestPageInABrowser(t *testing.T) {
 		return
 	}
 	file := filepath.Join(t.TempDir(), "index.html")
-	if err := os.WriteFile(file, []byte(write(t, data(t, story(t), nil))), 0o644); err != nil {
+	d := data(t, story(t), nil)
+	for _, b := range d.History.Blocks {
+		d.Attesting = append(d.Attesting, page.AttestedPoint{Height: b.Height, Batch: b.Batch, Covered: b.Batch + 1})
+	}
+	if err := os.WriteFile(file, []byte(write(t, d)), 0o644); err != nil {
 		t.Fatal(err)
 	}
 	for _, width := range []int{1280, 600} {

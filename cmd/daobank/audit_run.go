@@ -37,7 +37,8 @@ type auditRun struct {
 	options *auditOptions
 	from    *source
 	network string
-	saved   uint64 // last batch of the state on disk
+	saved   uint64            // last batch of the state on disk
+	covered map[uint64]uint64 // what coveredBy said of a batch
 }
 
 // openAudit opens everything, and goes on from the state if there is one.
@@ -56,7 +57,7 @@ func openAudit(ctx context.Context, o *auditOptions) (*auditRun, error) {
 	}
 	config := audit.Config{Charter: charter, Vault: vault, Journal: from, Chain: node, Table: from.table, Scanner: node,
 		Heads: o.Heads, WithoutSignatures: o.WithoutSignatures, Progress: o.Progress}
-	r := &auditRun{options: o, from: from, network: vault.Policy().Network}
+	r := &auditRun{options: o, from: from, network: vault.Policy().Network, covered: make(map[uint64]uint64)}
 	var saved []byte
 	if o.State != "" {
 		if saved, err = os.ReadFile(o.State); err != nil && !errors.Is(err, fs.ErrNotExist) {
@@ -144,12 +145,8 @@ const largestAccounts = 10
 func (r *auditRun) writePage(ctx context.Context, report *audit.Report) error {
 	d := page.Data{Report: report, History: r.History(), Holdings: r.Holdings(largestAccounts), Network: r.network,
 		Explorer: r.options.Explorer, Named: r.options.Named, Made: time.Now()}
-	if r.from.attested != nil {
-		attested, err := r.from.attested(ctx)
-		if err != nil {
-			return err
-		}
-		d.Attested = &attested
+	if err := r.attested(ctx, &d); err != nil {
+		return err
 	}
 	var text bytes.Buffer
 	if err := page.Write(&text, d); err != nil {

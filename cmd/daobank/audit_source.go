@@ -69,10 +69,10 @@ func (o *sourceOptions) complete(others string) error {
 // source is an open journal.
 type source struct {
 	audit.Journal
-	table    func(context.Context) (*audit.Table, error) // nil for a journal without one
-	attested func(context.Context) (uint64, error)       // what the bank says; nil where nobody says it
-	notes    func() []string                             // what a reader should know, at the end
-	close    func()
+	table func(context.Context) (*audit.Table, error) // nil for a journal without one
+	api   *api.Client                                 // nil when the journal comes another way
+	notes func() []string                             // what a reader should know, at the end
+	close func()
 }
 
 // open opens the journal and makes sure that it is of the bank.
@@ -91,14 +91,10 @@ func (o *sourceOptions) open(ctx context.Context, charter *ledger.Charter) (*sou
 		return &source{Journal: files, notes: files.notes, close: func() {}}, nil
 	case o.API != "":
 		client := api.Dial(o.API).Pin(charter.ID())
-		attested := func(ctx context.Context) (uint64, error) {
-			b, err := client.Bank(ctx)
-			return b.Attested, err
-		}
-		if _, err := attested(ctx); err != nil {
+		if _, err := client.Bank(ctx); err != nil {
 			return nil, err
 		}
-		return &source{Journal: client, attested: attested, notes: none, close: func() {}}, nil
+		return &source{Journal: client, api: client, notes: none, close: func() {}}, nil
 	}
 	store, err := postgres.OpenReadOnly(ctx, o.Postgres)
 	if err != nil {
