@@ -51,6 +51,33 @@ func (c *check) describe(o *ledger.Order) string {
 	return "The " + o.Kind().String() + " order " + ledger.OrderRef{Payer: o.Payer, Sequence: o.Sequence}.String() + " of account " + c.account(o.Payer)
 }
 
+// A promise is an accepted order beside an anchor: what its batch is, or should be, in
+// the journal that is anchored.
+type promise struct {
+	order  *ledger.Order
+	header *ledger.SignedHeader // of the receipt
+	books  *ledger.Books        // that are anchored
+}
+
+// promised checks a receipt and an anchor.
+func (c *check) promised(r *Receipt, a *Anchor) (*promise, error) {
+	order, err := c.accepted(r)
+	if err != nil {
+		return nil, err
+	}
+	books, err := c.anchor("the anchor", a)
+	if err != nil {
+		return nil, err
+	}
+	return &promise{order, &r.Receipt.Header, books}, nil
+}
+
+// stands reports whether the anchored journal has a header, by its hash, under the number
+// of the receipt's.
+func (p *promise) stands(hash ledger.Hash, path Hashes) bool {
+	return ledger.VerifyJournalPath(p.books.Journal, hash, p.header.Number, p.books.Batch, path)
+}
+
 // Payment proves that an order is in an anchored journal: its receipt, the place of
 // its batch in the journal tree, and the anchor.
 type Payment struct {
@@ -63,20 +90,16 @@ type Payment struct {
 func (*Payment) Kind() Kind { return KindPayment }
 
 func (p *Payment) verify(c *check) error {
-	order, err := c.accepted(&p.Receipt)
+	made, err := c.promised(&p.Receipt, &p.Anchor)
 	if err != nil {
 		return err
 	}
-	books, err := c.anchor("the anchor", &p.Anchor)
-	if err != nil {
-		return err
-	}
-	header := &p.Receipt.Receipt.Header
-	if !ledger.VerifyJournalPath(books.Journal, header.Hash(), header.Number, books.Batch, p.Path) {
-		return c.invalid("batch %d of the receipt is not in the journal of %d batches that is anchored", header.Number, books.Batch)
+	number := made.header.Number
+	if !made.stands(made.header.Hash(), p.Path) {
+		return c.invalid("batch %d of the receipt is not in the journal of %d batches that is anchored", number, made.books.Batch)
 	}
 	c.proves("%s stands in batch %d of the one journal that the vault's guardians committed to in the chain. It cannot be taken out without undoing that block.",
-		c.describe(order), header.Number)
+		c.describe(made.order), number)
 	c.doesNotProve("that the money is still there: the payee may have spent it since", "that the coins exist: a proof of coins or an audit does")
 	return nil
 }
@@ -149,25 +172,21 @@ type Omission struct {
 func (*Omission) Kind() Kind { return KindOmission }
 
 func (p *Omission) verify(c *check) error {
-	order, err := c.accepted(&p.Receipt)
+	made, err := c.promised(&p.Receipt, &p.Anchor)
 	if err != nil {
 		return err
 	}
-	books, err := c.anchor("the anchor", &p.Anchor)
-	if err != nil {
-		return err
-	}
-	header := &p.Receipt.Receipt.Header
+	number := made.header.Number
 	switch {
-	case header.Number > books.Batch:
-		return c.invalid("batch %d of the receipt comes after the %d batches that are anchored", header.Number, books.Batch)
-	case p.Stands == header.Hash():
-		return c.invalid("batch %d of the receipt is the one that is anchored: the order is not left out", header.Number)
-	case !ledger.VerifyJournalPath(books.Journal, p.Stands, header.Number, books.Batch, p.Path):
-		return c.invalid("the header %s is not shown to be number %d of the anchored journal", p.Stands, header.Number)
+	case number > made.books.Batch:
+		return c.invalid("batch %d of the receipt comes after the %d batches that are anchored", number, made.books.Batch)
+	case p.Stands == made.header.Hash():
+		return c.invalid("batch %d of the receipt is the one that is anchored: the order is not left out", number)
+	case !made.stands(p.Stands, p.Path):
+		return c.invalid("the header %s is not shown to be number %d of the anchored journal", p.Stands, number)
 	}
 	c.found.Against = "the operator, who signed the receipt"
-	c.proves("The operator promised in batch %d: %s. In the journal that the chain commits to, batch %d is another one.", header.Number, c.describe(order), header.Number)
+	c.proves("The operator promised in batch %d: %s. In the journal that the chain commits to, batch %d is another one.", number, c.describe(made.order), number)
 	c.doesNotProve("that the order was not accepted again, in another batch", "that the guardians knew of the receipt")
 	return nil
 }
