@@ -99,5 +99,8 @@ func (h *History) add(b *followed, since *interior) {
 	}
 }
 
+// Vaults are the bank's vaults, as far as the journal was replayed.
+func (a *Audit) Vaults() *netting.Vaults { return a.replay.Vaults() }
+
 // History is what the audit has seen so far. The caller must not change it.
 func (a *Audit) History() *History { return &a.history }

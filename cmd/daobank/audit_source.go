@@ -15,6 +15,7 @@ import (
 	"github.com/daobank/daobank/audit/export"
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/ledger/postgres"
+	"github.com/daobank/daobank/settlement/netting"
 	"github.com/daobank/daobank/taproot"
 )
 
@@ -70,9 +71,10 @@ func (o *sourceOptions) complete(others string) error {
 type source struct {
 	audit.Journal
 	table func(context.Context) (*audit.Table, error) // nil for a journal without one
-	api   *api.Client                                 // nil when the journal comes another way
-	notes func() []string                             // what a reader should know, at the end
-	close func()
+	// attesters are the guardians as the bank shows them; nil where it does not.
+	attesters func(context.Context, *netting.Vaults) (*attesters, error)
+	notes     func() []string // what a reader should know, at the end
+	close     func()
 }
 
 // open opens the journal and makes sure that it is of the bank.
@@ -94,7 +96,7 @@ func (o *sourceOptions) open(ctx context.Context, charter *ledger.Charter) (*sou
 		if _, err := client.Bank(ctx); err != nil {
 			return nil, err
 		}
-		return &source{Journal: client, api: client, notes: none, close: func() {}}, nil
+		return &source{Journal: client, attesters: attestersOf(client), notes: none, close: func() {}}, nil
 	}
 	store, err := postgres.OpenReadOnly(ctx, o.Postgres)
 	if err != nil {
@@ -108,7 +110,7 @@ func (o *sourceOptions) open(ctx context.Context, charter *ledger.Charter) (*sou
 		store.Close()
 		return nil, err
 	}
-	return &source{Journal: store, table: storedTable(store), notes: none, close: store.Close}, nil
+	return &source{Journal: store, table: storedTable(store), attesters: storedAttesters(store, charter.ID()), notes: none, close: store.Close}, nil
 }
 
 // exported is a directory that is looked at anew each time, for it may grow.
