@@ -138,7 +138,7 @@ func (p *Reserves) verify(c *check) error {
 	if err := p.dated(c, block); err != nil {
 		return err
 	}
-	const statement = "As many guardians as must sign have signed the message %q with the keys of %d coins of the vault, together %d sat, in a transaction that can never be mined."
+	const statement = "As many guardians as must sign have signed the message %q with the keys of %d of the vault's coins, together %d sat, in a transaction that can never be mined."
 	c.proves(statement, p.Message, len(p.Coins), r.Total)
 	if c.Unspent == nil {
 		c.doesNotProve(fmt.Sprintf("that these coins exist and were unspent in block %d, %s: headers cannot show it. Give --bitcoind, and your node says so", p.Height, block))

@@ -68,8 +68,8 @@ deposit real regtest coins, pay each other thousands of times and withdraw, whil
 blocks come in. In the middle of the traffic the bank's process is killed with
 SIGKILL and started again, with one guardian gone. At the end an audit replays
 everything and compares the sum of all wallets with the coins on chain, and proofs of a
-payment, a balance, the coins and the journal are verified offline, with the bank
-stopped, as a stranger would; one that was tampered with is refused.
+payment, a balance, the coins, the journal and the reserves are verified offline, with
+the bank stopped, as a stranger would; one that was tampered with is refused.
 
 Everything runs on this machine and is removed at the end. The exit status is 0
 only if all of it held.`,

@@ -23,10 +23,11 @@ type demoProofs struct {
 func (p *demoProofs) path(name string) string { return filepath.Join(p.dir, name) }
 
 // proofKinds counts the kinds of proofs that the story shows, for the verdict.
-const proofKinds = 5
+const proofKinds = 6
 
 // writeProofs writes proofs of one member's payment and balance, of the coins, and of
-// the journal, as anybody does with the bank's API and a node.
+// the journal, as anybody does with the bank's API and a node; and a proof of reserves,
+// as the operator does when an auditor asks and the guardians' owners consent.
 func (d *demo) writeProofs(ctx context.Context) error {
 	d.proofs.dir = filepath.Join(d.dir, "proofs")
 	if err := os.MkdirAll(d.proofs.dir, 0o700); err != nil {
@@ -64,6 +65,9 @@ func (d *demo) writeProofs(ctx context.Context) error {
 		}
 		d.proofs.files = append(d.proofs.files, name)
 	}
+	if err := d.proveReserves(ctx); err != nil {
+		return err
+	}
 	if err := d.prove(ctx, "headers", "--out", d.proofs.path("headers.txt")); err != nil {
 		return err
 	}
@@ -89,6 +93,25 @@ func (d *demo) writeReceipt(ctx context.Context, m *demoMember) error {
 	}
 	d.proofs.files = append(d.proofs.files, "receipt.json")
 	return os.WriteFile(d.proofs.path("receipt.json"), text, 0o600)
+}
+
+// auditorsMessage is what the demo's auditor asks to be signed.
+const auditorsMessage = "the demo's auditor, who drew the number 5f0c2a"
+
+// proveReserves lets the owners of all guardians consent, and the operator ask.
+func (d *demo) proveReserves(ctx context.Context) error {
+	for i := range d.council.guardians {
+		if _, err := runQuietly(ctx, newGuardianCommand(), "consent", "--dir", d.council.folder(i), "--message", auditorsMessage, "--yes"); err != nil {
+			return fmt.Errorf("guardian %d's owner consents: %w", i, err)
+		}
+	}
+	const name = "reserves.json"
+	said, err := runQuietly(ctx, newReservesCommand(), "--data", d.dir, "--message", auditorsMessage, "--out", d.proofs.path(name))
+	if err != nil {
+		return fmt.Errorf("prove reserves: %w: %s", err, said)
+	}
+	d.proofs.files = append(d.proofs.files, name)
+	return nil
 }
 
 // prove runs "daobank prove".
