@@ -428,6 +428,50 @@ func TestReservesUnspent(t *testing.T) {
 	}
 }
 
+// A proof of more coins than one transaction spends: each signature stands at its coin,
+// in the file and in the transactions.
+func TestReservesInParts(t *testing.T) {
+	s := newStory(t)
+	var coins []ledger.Coin
+	for i := range netting.ReservesCoinsMax + 2 {
+		coins = append(coins, ledger.Coin{OutPoint: ledger.OutPoint{TxID: ledger.Hash{byte(i >> 8), byte(i)}, Vout: uint32(i)}, Amount: ledger.Amount(1 + i), Index: uint32(i % 3)})
+	}
+	statement := netting.Statement{Bank: s.Charter.ID(), Text: "many"}
+	statement.Height, statement.Block = s.Books.Block()
+	r, err := netting.NewReserves(statement, coins, s.Vaults.Output)
+	if err != nil {
+		t.Fatal(err)
+	}
+	signatures := s.SignParts(r)
+	body, err := proof.NewReserves(r, signatures)
+	if err != nil {
+		t.Fatal(err)
+	}
+	if _, err := decode(t, encode(t, s, body)).Verify(s.trust); err != nil {
+		t.Fatal(err)
+	}
+	txs, spent, err := body.Transactions(s.trust.Bank, s.trust.Vaults)
+	if err != nil || len(txs) != 2 {
+		t.Fatalf("%d transactions, %v", len(txs), err)
+	}
+	for i := range txs {
+		if err := taproot.VerifySpend(txs[i], spent[i]); err != nil {
+			t.Error(err)
+		}
+	}
+	last := len(coins) - 1
+	body.Coins[last].Signature, body.Coins[last-1].Signature = body.Coins[last-1].Signature, body.Coins[last].Signature
+	var invalid *proof.InvalidError
+	if _, err := (&proof.Proof{Charter: s.Charter, Body: body}).Verify(s.trust); !errors.As(err, &invalid) {
+		t.Errorf("with two signatures exchanged: %v", err)
+	}
+	for _, n := range []int{0, last, last + 2} {
+		if _, err := proof.NewReserves(r, make([]ledger.Signature, n)); err == nil {
+			t.Errorf("%d signatures were taken for %d coins", n, len(coins))
+		}
+	}
+}
+
 // The vault's own signature is what makes an anchor: nobody else's transaction that
 // carries the hash counts.
 func TestNewAnchorRefuses(t *testing.T) {

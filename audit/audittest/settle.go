@@ -119,7 +119,12 @@ func (b *Bank) SignReserves(text string) (*netting.Reserves, []ledger.Signature)
 	b.Helper()
 	r, err := netting.ReservesOf(b.Books, b.Vaults, text)
 	must(b, err)
-	var sigs []ledger.Signature
+	return r, b.SignParts(r)
+}
+
+// SignParts is SignReserves for coins that need not be in the books.
+func (b *Bank) SignParts(r *netting.Reserves) (sigs []ledger.Signature) {
+	b.Helper()
 	for _, part := range r.Parts {
 		hashes, err := part.Sighashes()
 		must(b, err)
@@ -128,7 +133,7 @@ func (b *Bank) SignReserves(text string) (*netting.Reserves, []ledger.Signature)
 			sigs = append(sigs, ledger.Signature(b.sign(b.groups[s.Generation], hash, s.OutputKey, s.Tweaks)))
 		}
 	}
-	return r, sigs
+	return sigs
 }
 
 // sign makes a signature of a group's first t guardians for its tweaked key.

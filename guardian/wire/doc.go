@@ -4,7 +4,7 @@
 //
 //	GET  /status              where the guardian stands; its attestation
 //	POST /keygen/…            one step of ChillDKG each: begin, step2, finalize, adopt, investigate
-//	POST /commit              nonces for a proposed settlement
+//	POST /commit              nonces for a proposed settlement, succession, or proof of reserves
 //	POST /sign                partial signatures in a session
 //
 // Guardian serves the guardian's end, Remote and Found are the coordinator's.
