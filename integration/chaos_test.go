@@ -49,7 +49,9 @@ func TestChaos(t *testing.T) {
 	s.strikeBoundaries(*chaosVictims)
 	s.strikeMoments(*chaosMoments, time.Now().Add(limit))
 	s.rest()
-	verdicts := s.try(s.refused...)
+	verdicts := s.try(func(e *evidence) {
+		e.orders, e.stale, e.returned = append(e.orders, s.refused...), s.stale, s.returned
+	})
 	t.Log(s.table(seed, verdicts))
 }
 
@@ -64,6 +66,11 @@ type chaosStory struct {
 	rpc    *bitcoind.Proxy
 	blocks map[chainhash.Hash]*wire.MsgBlock // that miners showed, for a node that lost them
 	tip    chainhash.Hash                    // of those
+	// Of reorganisations deeper than the depth: what left the chain, the chain's height
+	// when the last was resolved, and withdrawals that the operator gave back.
+	stale    []*wire.MsgBlock
+	followed int
+	returned map[ledger.OrderRef]bool
 
 	arrests chan *arrest
 	struck  map[string]int // by what happened
@@ -95,7 +102,8 @@ func newChaosStory(ctx context.Context, t *testing.T, seed uint64) *chaosStory {
 	s := &chaosStory{killsStory: &killsStory{server: server, crashStory: &crashStory{t: t, ctx: ctx, random: rand.New(rand.NewPCG(seed, 1)),
 		node: bitcoind.Start(t, bitcoind.WithArgs("-persistmempool=0", "-maxmempool=5"))}},
 		blocks: make(map[chainhash.Hash]*wire.MsgBlock), arrests: make(chan *arrest), struck: make(map[string]int),
-		stage: settlement.StageIdle, taken: make(map[transition]int), wanted: make(map[boundary][]string)}
+		returned: make(map[ledger.OrderRef]bool),
+		stage:    settlement.StageIdle, taken: make(map[transition]int), wanted: make(map[boundary][]string)}
 	s.database, err = server.CreateDatabase(ctx, "bank")
 	s.must(err)
 	s.found("--depth", fmt.Sprint(chaosDepth))

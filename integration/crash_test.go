@@ -343,11 +343,15 @@ func (s *crashStory) sent() (all []sentOrder) {
 	return all
 }
 
-// try lets the judge look at a bank that is at rest, and returns what it says.
-func (s *crashStory) try(refused ...sentOrder) []*verdict {
+// try lets the judge look at a bank that is at rest, and at what more there is to tell
+// it, and returns what it says.
+func (s *crashStory) try(more ...func(*evidence)) []*verdict {
 	s.t.Helper()
-	e, err := gather(s.ctx, s.node.Client, s.database, s.info.Charter, s.vault, append(s.sent(), refused...))
+	e, err := gather(s.ctx, s.node.Client, s.database, s.info.Charter, s.vault, s.sent())
 	s.must(err)
+	for _, tell := range more {
+		tell(e)
+	}
 	verdicts := e.judge()
 	for _, v := range verdicts {
 		for i, wrong := range v.wrong {

@@ -96,15 +96,21 @@ func (s *chaosStory) resupply() {
 		lost = append(lost, s.blocks[hash])
 	}
 	for _, block := range slices.Backward(lost) {
-		var raw bytes.Buffer
-		s.must(block.Serialize(&raw))
-		s.must(s.node.Call(s.ctx, "submitblock", nil, hex.EncodeToString(raw.Bytes())))
+		s.submit(block)
 	}
+	s.resupplyStale()
 	tip, err := s.node.Tip(s.ctx)
 	s.must(err)
 	if tip.Hash != s.tip {
 		s.t.Fatalf("the node came back at %s, not at %s", tip, s.tip)
 	}
+}
+
+func (s *chaosStory) submit(block *wire.MsgBlock) {
+	s.t.Helper()
+	var raw bytes.Buffer
+	s.must(block.Serialize(&raw))
+	s.must(s.node.Call(s.ctx, "submitblock", nil, hex.EncodeToString(raw.Bytes())))
 }
 
 // allowSends lets the node take settlements again.
@@ -211,6 +217,9 @@ var faults = []chaosFault{
 		s.reorganise(1 + s.random.IntN(5))
 		s.mine(1)
 	}},
+	{"", func(s *chaosStory) { s.deep("deep reorganisation, the same in both branches", bitcoind.ReorgKeepAll()) }},
+	{"", func(s *chaosStory) { s.deep("deep reorganisation, all of it back in the mempool") }},
+	{"", (*chaosStory).deepAnother},
 }
 
 // lieInWait lets somebody be struck the next time that some transition is taken.

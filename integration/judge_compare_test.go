@@ -2,6 +2,7 @@ package integration
 
 import (
 	"encoding/binary"
+	"maps"
 	"slices"
 
 	"github.com/btcsuite/btcd/chaincfg/chainhash"
@@ -9,32 +10,25 @@ import (
 	"github.com/daobank/daobank/ledger"
 )
 
-// compareSettlements: what was posted is what is in the chain, and the journal's
-// deposits are the chain's.
+// compareSettlements: what was posted is what the chain holds, and what the chain holds
+// was posted. One that was posted from a block that left the chain may be there as
+// another version, or not at all: its coins and payouts are compared elsewhere.
 func (j *judge) compareSettlements() *verdict {
-	v := &verdict{what: "settlements: posted is what the chain holds, deposits are what it shows"}
+	v := &verdict{what: "settlements: posted is what the chain holds, or held when it was posted"}
 	for number, s := range j.settled {
-		on := j.spends[number]
-		v.check(on != nil && ledger.Hash(on.tx.TxHash()) == s.TxID && j.cuts[number] != nil,
+		v.check(j.cuts[number] != nil && (j.left[number] || j.holds(number, s)),
 			"settlement %d is posted as %s, and the chain or its cut says otherwise", number, chainhash.Hash(s.TxID))
 	}
 	for number, on := range j.spends {
 		v.check(j.settled[number] != nil, "settlement %d, %s, is in the chain and was not posted", number, on.tx.TxHash())
 	}
-	shown := make(map[ledger.OutPoint]deposit, len(j.deposits))
-	for _, d := range j.deposits {
-		shown[ledger.OutPoint{TxID: ledger.Hash(d.at.Hash), Vout: d.at.Index}] = d
-	}
-	for _, d := range j.listed {
-		on, ok := shown[d.OutPoint]
-		v.check(ok && on.amount == d.Amount && on.to == vaultPlace{d.Branch, d.Index},
-			"the deposit %s of %d sat is not in the chain so, or stands twice in the journal", d.OutPoint, d.Amount)
-		delete(shown, d.OutPoint)
-	}
-	for at, d := range shown {
-		v.check(false, "the chain shows a deposit %s of %d sat in block %d that the journal leaves out", at, d.amount, d.height)
-	}
 	return v
+}
+
+// holds reports whether a settlement is in the chain as it was posted.
+func (j *judge) holds(number uint32, s *ledger.Settled) bool {
+	on := j.spends[number]
+	return on != nil && ledger.Hash(on.tx.TxHash()) == s.TxID
 }
 
 // compareOrders: what was acknowledged stands in the journal once, where its receipt
@@ -68,8 +62,9 @@ func (j *judge) withdrawals() map[ledger.OrderRef]*ledger.Withdraw {
 }
 
 // comparePayouts: each withdrawal that was accepted is in one settlement that was
-// posted, and every script was paid, over all spends of the vault, what its
-// withdrawals add up to.
+// posted, or was found paid on another branch, and every script was paid, over all
+// spends of the vault, what its withdrawals add up to. What the branch that won does
+// not pay was given back.
 func (j *judge) comparePayouts() *verdict {
 	v := &verdict{what: "withdrawals: each paid once, nobody paid twice or besides"}
 	owed := make(map[string]ledger.Amount)
@@ -83,6 +78,11 @@ func (j *judge) comparePayouts() *verdict {
 	}
 	for ref, w := range j.withdrawals() {
 		owed[string(w.Script)] += w.Amount
+		if j.returned[ref] {
+			owed[string(w.Script)] -= w.Amount
+			v.check(j.corrected(ref, w.Amount), "withdrawal %s of %d sat left the chain with its block, and no correction gives it back", ref, w.Amount)
+		}
+		paidBy[ref] += j.paid[ref]
 		v.check(paidBy[ref] == 1, "withdrawal %s of %d sat is in %d settlements that were posted", ref, w.Amount, paidBy[ref])
 		delete(paidBy, ref)
 	}
@@ -99,7 +99,19 @@ func (j *judge) comparePayouts() *verdict {
 	for script, left := range owed {
 		v.check(left == 0, "script %x is owed %d sat more than the vault paid it", script, left)
 	}
+	for _, e := range j.corrections {
+		v.check(e.Account == ledger.Treasury, "account %s is given %d sat from suspense, which nobody owes it", e.Account, e.Amount)
+	}
 	return v
+}
+
+// corrected takes the correction that gives a withdrawal's amount back off the list.
+func (j *judge) corrected(ref ledger.OrderRef, amount ledger.Amount) bool {
+	i := slices.IndexFunc(j.corrections, func(e *ledger.Correct) bool { return e.Account == ref.Payer && e.Amount == amount })
+	if i >= 0 {
+		j.corrections = slices.Delete(j.corrections, i, i+1)
+	}
+	return i >= 0
 }
 
 // compareFees: the chain's fee is the cut's, and each withdrawal's part of it is what
@@ -115,12 +127,14 @@ func (j *judge) compareFees() *verdict {
 			accepted[ledger.OrderRef{Payer: h.account, Sequence: h.order.Sequence}] = at[0]
 		}
 	}
-	for number, on := range j.spends {
+	for number, settled := range j.settled {
 		cut := j.cuts[number]
-		if cut == nil || j.settled[number] == nil {
+		if cut == nil {
 			continue // said already
 		}
-		v.check(cut.Fee == on.fee, "settlement %d costs %d sat on chain, its cut says %d sat", number, on.fee, cut.Fee)
+		if j.holds(number, settled) {
+			v.check(cut.Fee == j.spends[number].fee, "settlement %d costs %d sat on chain, its cut says %d sat", number, j.spends[number].fee, cut.Fee)
+		}
 		sharing := make(map[string][]ledger.CutPayout)
 		for _, p := range cut.Payouts {
 			if w := orders[ledger.OrderRef{Payer: p.Payer, Sequence: p.Sequence}]; w != nil {
@@ -174,17 +188,10 @@ func (j *judge) compareBalances() *verdict {
 
 // model adds up what orders and the chain did to each account.
 func (j *judge) model() map[ledger.AccountID]ledger.Amount {
-	model := make(map[ledger.AccountID]ledger.Amount)
+	model := maps.Clone(j.moved)
 	move := func(from, to ledger.AccountID, amount ledger.Amount) {
 		model[from] -= amount
 		model[to] += amount
-	}
-	for _, d := range j.deposits {
-		to := ledger.AccountID(d.to.index)
-		if d.to.branch != ledger.BranchDeposit || to != ledger.Treasury && !slices.Contains(j.written, to) {
-			to = ledger.Suspense
-		}
-		move(ledger.Vault, to, d.amount)
 	}
 	for _, h := range j.orders {
 		if h.receipt == nil {

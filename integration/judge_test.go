@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"encoding/binary"
 	"fmt"
+	"slices"
 	"strings"
 
 	"github.com/btcsuite/btcd/btcec/v2/schnorr"
@@ -27,10 +28,12 @@ type evidence struct {
 	charter  ledger.Charter
 	scripts  map[string]vaultPlace // the vault's, as the node derives them
 	blocks   []*wire.MsgBlock      // the active chain above the bank's birth
+	stale    []*wire.MsgBlock      // that were in it before, as miners had shown them
 	journal  []journalRow
 	balances map[ledger.AccountID]ledger.Amount // as the database adds them up
 	unspent  ledger.Amount                      // the vault's coins, by the node's own scan
 	orders   []sentOrder
+	returned map[ledger.OrderRef]bool // withdrawals whose amounts the operator gave back: posted, and not on the branch that won
 }
 
 // vaultPlace is where an address stands in the vault's descriptor.
@@ -75,9 +78,16 @@ func (v *verdict) check(right bool, format string, args ...any) {
 // judge looks at everything.
 func (e *evidence) judge() []*verdict {
 	j := &judge{evidence: e, versions: make(map[version]*ledger.Cut), cuts: make(map[uint32]*ledger.Cut), settled: make(map[uint32]*ledger.Settled),
-		places: make(map[ledger.Hash][]place), spends: make(map[uint32]*spend)}
+		places: make(map[ledger.Hash][]place), spends: make(map[uint32]*spend), moved: make(map[ledger.AccountID]ledger.Amount),
+		known: make(map[chainhash.Hash]*wire.MsgBlock), txs: make(map[chainhash.Hash]*wire.MsgTx), left: make(map[uint32]bool), paid: make(map[ledger.OrderRef]int)}
+	for _, block := range slices.Concat(e.stale, e.blocks) {
+		j.known[block.BlockHash()] = block
+		for _, tx := range block.Transactions {
+			j.txs[tx.TxHash()] = tx
+		}
+	}
 	return []*verdict{
-		j.readJournal(), j.followChain(), j.compareSettlements(), j.compareOrders(), j.comparePayouts(),
+		j.readJournal(), j.followChain(), j.followBooks(), j.compareSettlements(), j.compareOrders(), j.comparePayouts(),
 		j.compareFees(), j.compareBalances(), j.compareCoins(),
 	}
 }
@@ -90,11 +100,18 @@ type judge struct {
 	height   uint32 // of the books
 	places   map[ledger.Hash][]place
 	written  []ledger.AccountID // accounts in the order in which they were opened
-	listed   []*ledger.Deposit  // the journal's
+	events   []chainEvent       // of the journal, but for cuts
 
-	spends   map[uint32]*spend
-	coins    map[wire.OutPoint]ledger.Amount // unspent, by the blocks
-	deposits []deposit
+	known map[chainhash.Hash]*wire.MsgBlock
+	txs   map[chainhash.Hash]*wire.MsgTx // in those blocks
+	// Of the books' way along the chain, which followBooks goes.
+	moved       map[ledger.AccountID]ledger.Amount // by what came and went
+	left        map[uint32]bool                    // settlements that were posted from blocks that left the chain
+	paid        map[ledger.OrderRef]int            // found paid on another branch
+	corrections []*ledger.Correct
+
+	spends map[uint32]*spend               // in the active chain
+	coins  map[wire.OutPoint]ledger.Amount // unspent, by the blocks
 }
 
 // version names a version of a settlement.
@@ -114,13 +131,6 @@ type spend struct {
 	tx     *wire.MsgTx
 	height uint32
 	fee    ledger.Amount
-}
-
-type deposit struct {
-	at     wire.OutPoint
-	to     vaultPlace
-	amount ledger.Amount
-	height uint32
 }
 
 // readJournal follows the chain of headers from the bank's id on: numbers, hashes,
@@ -199,12 +209,8 @@ func (j *judge) readEvent(v *verdict, event ledger.Event) {
 	switch e := event.(type) {
 	case *ledger.Block:
 		j.height = e.Height
-		at := int(e.Height) - int(j.charter.BirthHeight) - 1
-		if at < 0 || at >= len(j.blocks) || ledger.Hash(j.blocks[at].BlockHash()) != e.Hash {
-			v.fail("block %d of the books is not in the chain", e.Height)
-		}
-	case *ledger.Deposit:
-		j.listed = append(j.listed, e)
+	case *ledger.Reorganised:
+		j.height = e.Height
 	case *ledger.Cut:
 		j.versions[version{e.Settlement, e.Version}] = e
 	case *ledger.Settled:
@@ -213,6 +219,7 @@ func (j *judge) readEvent(v *verdict, event ledger.Event) {
 		}
 		j.settled[e.Settlement], j.cuts[e.Settlement] = e, j.versions[version{e.Settlement, e.Version}]
 	}
+	j.events = append(j.events, chainEvent{event, len(j.written)})
 }
 
 // followChain walks the blocks: which coins come to the vault, and which Bitcoin
@@ -257,23 +264,25 @@ func (j *judge) followTx(v *verdict, tx *wire.MsgTx, n int, height uint32) {
 		j.spends[number] = &spend{tx: tx, height: height, fee: in}
 	}
 	for vout, out := range tx.TxOut {
-		to, ok := j.scripts[string(out.PkScript)]
+		_, ok := j.scripts[string(out.PkScript)]
 		if !ok || out.Value == 0 {
 			continue
 		}
 		at := wire.OutPoint{Hash: tx.TxHash(), Index: uint32(vout)}
-		credited := height
-		if n == 0 { // a coinbase is credited when it can be spent at the depth
-			credited += 100 - j.charter.Depth
-		}
-		if credited > j.height {
+		if j.creditedAt(height, n) > j.height {
 			continue
 		}
 		j.coins[at] = ledger.Amount(out.Value)
-		if owned == 0 {
-			j.deposits = append(j.deposits, deposit{at: at, to: to, amount: ledger.Amount(out.Value), height: height})
-		}
 	}
+}
+
+// creditedAt is the height of the books at which an output of the n-th transaction of a
+// block is credited: a coinbase's when it can be spent at the depth.
+func (j *judge) creditedAt(height uint32, n int) uint32 {
+	if n == 0 {
+		height += 100 - j.charter.Depth
+	}
+	return height
 }
 
 // anchorOf reads the number of the settlement off an OP_RETURN of 40 bytes.

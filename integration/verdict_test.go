@@ -29,6 +29,7 @@ func TestJudgeSees(t *testing.T) {
 	const (
 		journal = iota
 		blocks
+		books
 		settlements
 		orders
 		payouts
@@ -45,13 +46,13 @@ func TestJudgeSees(t *testing.T) {
 		{"an entry is changed", func(e *evidence) { e.journal[0].entries[0][40] ^= 1 }, journal},
 		{"a header is signed by somebody else", func(e *evidence) { e.journal[1].header[150] ^= 1 }, journal},
 		{"a header names another before it", func(e *evidence) { e.journal[1].header[60] ^= 1 }, journal},
-		{"a block of the books left the chain", func(e *evidence) { e.blocks[1] = e.blocks[0] }, journal},
+		{"a block of the books left the chain", func(e *evidence) { e.blocks[1] = e.blocks[0] }, books},
 		{"the vault is spent without an anchor", func(e *evidence) { e.spend(nil) }, blocks},
 		{"a settlement is mined twice", func(e *evidence) { e.spend(e.payout().TxOut) }, blocks},
 		{"the settlement in the chain is another", func(e *evidence) { e.payout().LockTime++ }, settlements},
 		{"a deposit is not credited", func(e *evidence) {
 			e.drop(func(x ledger.Entry) bool { _, ok := x.Event.(*ledger.Deposit); return ok })
-		}, settlements},
+		}, books},
 		{"a settlement is posted that nobody mined", func(e *evidence) { tx := e.payout(); tx.TxIn = tx.TxIn[:0] }, settlements},
 		{"an acknowledged order is lost", func(e *evidence) {
 			e.drop(func(x ledger.Entry) bool { return x.Order != nil && x.Order.Kind() == ledger.KindTransfer })

@@ -8,7 +8,6 @@ import (
 	"github.com/btcsuite/btcd/chaincfg/chainhash"
 
 	"github.com/daobank/daobank/ledger"
-	"github.com/daobank/daobank/ledger/postgres"
 	"github.com/daobank/daobank/settlement/netting"
 )
 
@@ -184,10 +183,8 @@ func (d *Desk) takeBlocks(ctx context.Context, v *chainView, next func() (nettin
 		}
 		events = append(events, d.watch.Facts(&v.charter, read.Height, read.Blocks, f.built)...)
 		if settled, ok := events[len(events)-1].(*ledger.Settled); ok {
-			if !f.minedAs(settled.TxID, v.height) {
-				if err := d.record(ctx, f, postgres.Step{Step: stepMined, TxID: &settled.TxID, Height: &v.height}); err != nil {
-					return err
-				}
+			if err := d.recordMined(ctx, f, settled, v.height); err != nil {
+				return err
 			}
 			break
 		}

@@ -113,3 +113,12 @@ func (d *Desk) record(ctx context.Context, f *flight, s postgres.Step) error {
 	}
 	return nil
 }
+
+// recordMined writes down, before the journal says the rest, which version is in a
+// block, unless that is the last step already.
+func (d *Desk) recordMined(ctx context.Context, f *flight, e *ledger.Settled, height uint32) error {
+	if f.minedAs(e.TxID, height) {
+		return nil
+	}
+	return d.record(ctx, f, postgres.Step{Step: stepMined, TxID: &e.TxID, Height: &height})
+}

@@ -26,6 +26,9 @@ func (e *NotYetError) Error() string { return "not yet: " + e.Reason }
 // A Resolution is how the books go on after a reorganisation deeper than the depth.
 type Resolution struct {
 	Event *ledger.Reorganised
+	// Settled posts the version of the settlement in flight that the branch holds, deep
+	// enough; nil for none.
+	Settled *ledger.Settled
 	// Unpaid are withdrawals that the books have posted and the chain does not hold.
 	// Somebody has to decide when they can be corrected: the transaction that paid
 	// them could be mined again while all its coins are there.
@@ -67,7 +70,11 @@ func (d *Desk) Resolve(ctx context.Context) (*Resolution, error) {
 	if err != nil {
 		return nil, err
 	}
-	r := &Resolution{Event: &ledger.Reorganised{From: lost.from, Height: uint32(to), Hash: branch.Hash}}
+	f, err := d.inFlight(ctx)
+	if err != nil {
+		return nil, err
+	}
+	r := &Resolution{Event: &ledger.Reorganised{From: lost.from, Height: uint32(to), Hash: branch.Hash}, Settled: branch.Settle(f.built)}
 	if err := d.settledThere(ctx, r, lost, branch); err != nil {
 		return nil, err
 	}
@@ -76,7 +83,20 @@ func (d *Desk) Resolve(ctx context.Context) (*Resolution, error) {
 
 // Follow records a resolution: the bank settles again.
 func (d *Desk) Follow(ctx context.Context, r *Resolution) error {
-	if err := d.Engine.Record(ctx, []ledger.Event{r.Event}); err != nil {
+	d.advancing.Lock()
+	defer d.advancing.Unlock()
+	events := []ledger.Event{r.Event}
+	if r.Settled != nil {
+		f, err := d.inFlight(ctx)
+		if err != nil {
+			return err
+		}
+		if err := d.recordMined(ctx, f, r.Settled, r.Event.Height); err != nil {
+			return err
+		}
+		events = append(events, r.Settled)
+	}
+	if err := d.Engine.Record(ctx, events); err != nil {
 		return fmt.Errorf("go on from block %d: %w", r.Event.Height, err)
 	}
 	return nil
@@ -177,68 +197,77 @@ func (l *lostHistory) takeBlock(ctx context.Context, chain Chain, e *ledger.Bloc
 	return true, nil
 }
 
-// settledThere compares the settlements that the books have posted since with those
-// that the branch holds.
+// settledThere compares what the settlements pay that the books have posted since with
+// what those pay that the branch holds. One payout is as good as another of the same
+// order: a version of one settlement may pay what the books let the next one pay.
 func (d *Desk) settledThere(ctx context.Context, r *Resolution, l *lostHistory, b *netting.Branch) error {
+	there := make(map[ledger.OrderRef]int)
 	for _, posted := range l.settled {
-		steps, err := d.Store.Steps(ctx, posted.Settlement)
-		if err != nil {
-			return err
-		}
-		f := &flight{steps: steps}
-		all, err := f.signed()
-		if err != nil {
-			return err
-		}
-		there, mined := chainhash.Hash(posted.TxID), false
-		for txid := range all {
-			if _, ok := b.Txs[txid]; ok {
-				there, mined = txid, true
-			}
-		}
-		if !mined {
-			if err := d.Chain.Broadcast(ctx, all[there].tx); err == nil {
-				return &NotYetError{fmt.Sprintf("settlement %d has left the chain and was sent again as %s: wait until it is deep", posted.Settlement, there)}
-			}
-		}
-		if err := d.compareVersions(ctx, r, l, posted, there, mined); err != nil {
-			return err
-		}
-	}
-	return nil
-}
-
-// compareVersions finds what the version in the branch pays and the posted one does
-// not, and the other way round.
-func (d *Desk) compareVersions(ctx context.Context, r *Resolution, l *lostHistory, posted ledger.Settled, there chainhash.Hash, mined bool) error {
-	steps, err := d.Store.Steps(ctx, posted.Settlement)
-	if err != nil {
-		return err
-	}
-	pays := make(map[ledger.OrderRef]bool)
-	if mined {
-		version, err := versionOf(steps, there)
+		version, err := d.versionThere(ctx, posted, b)
 		if err != nil {
 			return err
 		}
 		for _, p := range l.cut(posted.Settlement, version).Payouts {
-			pays[ledger.OrderRef{Payer: p.Payer, Sequence: p.Sequence}] = true
+			there[ledger.OrderRef{Payer: p.Payer, Sequence: p.Sequence}]++
 		}
 	}
-	for _, p := range l.cut(posted.Settlement, posted.Version).Payouts {
-		ref := ledger.OrderRef{Payer: p.Payer, Sequence: p.Sequence}
-		if !pays[ref] {
-			r.Unpaid = append(r.Unpaid, ledger.Payout{OrderRef: ref, FeeShare: p.FeeShare})
+	for _, posted := range slices.Backward(l.settled) { // the oldest first
+		for _, p := range l.cut(posted.Settlement, posted.Version).Payouts {
+			ref := ledger.OrderRef{Payer: p.Payer, Sequence: p.Sequence}
+			if there[ref]--; there[ref] < 0 {
+				r.Unpaid = append(r.Unpaid, ledger.Payout{OrderRef: ref, FeeShare: p.FeeShare})
+			}
 		}
-		delete(pays, ref)
 	}
-	return d.view(ctx, func(s *ledger.State) {
+	return d.paidThere(ctx, r, there)
+}
+
+// versionThere is the version of a posted settlement that the branch holds, 0 for none.
+// One that it does not hold, and that a node takes, is sent again.
+func (d *Desk) versionThere(ctx context.Context, posted ledger.Settled, b *netting.Branch) (uint16, error) {
+	steps, err := d.Store.Steps(ctx, posted.Settlement)
+	if err != nil {
+		return 0, err
+	}
+	f := &flight{steps: steps}
+	all, err := f.signed()
+	if err != nil {
+		return 0, err
+	}
+	for txid := range all {
+		if _, mined := b.Txs[txid]; mined {
+			return versionOf(steps, txid)
+		}
+	}
+	txid := chainhash.Hash(posted.TxID)
+	if err := d.Chain.Broadcast(ctx, all[txid].tx); err == nil {
+		return 0, &NotYetError{fmt.Sprintf("settlement %d has left the chain and was sent again as %s: wait until it is deep", posted.Settlement, txid)}
+	}
+	return 0, nil
+}
+
+// paidThere sorts what the branch pays and the books have not posted. What waits is
+// paid now. What the settlement in flight pays as well must not be paid by both.
+func (d *Desk) paidThere(ctx context.Context, r *Resolution, there map[ledger.OrderRef]int) error {
+	var twice *ledger.OrderRef
+	err := d.view(ctx, func(s *ledger.State) {
 		for _, p := range s.Held() {
-			if pays[p.OrderRef] {
+			if there[p.OrderRef] > 0 {
 				r.Event.Paid = append(r.Event.Paid, p.OrderRef)
 			}
 		}
+		for _, v := range s.Versions() {
+			for _, p := range v.Payouts {
+				if there[p.OrderRef] > 0 {
+					twice = &p.OrderRef
+				}
+			}
+		}
 	})
+	if err == nil && twice != nil {
+		err = &NotYetError{fmt.Sprintf("withdrawal %s is paid in the chain, and the settlement in flight pays it too: a person has to compare them", twice)}
+	}
+	return err
 }
 
 func (l *lostHistory) cut(settlement uint32, version uint16) *ledger.Cut {

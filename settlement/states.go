@@ -30,6 +30,7 @@ const (
 	EventDue      Event = "a settlement is due"
 	EventQuorum   Event = "t guardians signed"
 	EventAway     Event = "guardians of an old key are gone"
+	EventLost     Event = "a coin of it left the chain"
 	EventAccepted Event = "node accepts"
 	EventRefused  Event = "node refuses"
 	EventOutbid   Event = "node asks for more"
@@ -53,6 +54,7 @@ var transitions = []transition{
 	{StageIdle, EventDue, StageCut, "journal: cut, version 1"},
 	{StageCut, EventQuorum, StageSigned, "step: signed, with the transaction"},
 	{StageCut, EventAway, StageCut, "journal: cut, next version"},
+	{StageCut, EventLost, StageCut, "journal: cut, next version"},
 	{StageCut, EventInBlock, StageMined, "step: mined, with version and height"},
 	{StageSigned, EventAccepted, StageBroadcast, "step: broadcast"},
 	{StageSigned, EventRefused, StageSigned, "step: refused, with the reason"},

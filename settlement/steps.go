@@ -119,6 +119,14 @@ func (d *Desk) sign(ctx context.Context, f *flight) (Event, error) {
 	if event, err := d.mined(ctx, f); event != "" || err != nil {
 		return event, err
 	}
+	if lost, err := d.lost(ctx, f); lost || err != nil {
+		if err == nil {
+			lost, err = d.replace(ctx, f)
+		}
+		if lost || err != nil {
+			return EventLost, err
+		}
+	}
 	sigs, err := d.Signer.Sign(ctx, f.newest(), f.open().Batch)
 	if err != nil {
 		return d.unsigned(ctx, f, err)
@@ -140,6 +148,19 @@ func (d *Desk) sign(ctx context.Context, f *flight) (Event, error) {
 	}
 	height := uint32(tip)
 	return EventQuorum, d.record(ctx, f, postgres.Step{Step: stepSigned, Tx: encodeTx(tx), Height: &height, Detail: string(summary)})
+}
+
+// lost reports whether a deep reorganisation took a coin from the books that the newest
+// version spends: no guardian would sign it.
+func (d *Desk) lost(ctx context.Context, f *flight) (lost bool, err error) {
+	err = d.view(ctx, func(s *ledger.State) {
+		there := make(map[ledger.OutPoint]bool)
+		for _, c := range s.Coins() {
+			there[c.OutPoint] = true
+		}
+		lost = slices.ContainsFunc(f.open().Inputs, func(c ledger.Coin) bool { return !there[c.OutPoint] })
+	})
+	return lost && err == nil, err
 }
 
 // leftOut is for how many blocks coins stay where they are whose guardians have not

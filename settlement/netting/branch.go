@@ -21,13 +21,14 @@ type Branch struct {
 	// Txs is the height of each transaction but the coinbases.
 	Txs map[chainhash.Hash]uint32
 
-	paid map[string]int64 // satoshis by output script
+	paid   map[string]int64                   // satoshis by output script
+	passed map[ledger.OutPoint]ledger.Deposit // outputs that pay the vault and are spent in the branch
 }
 
 // Walk reads the blocks of the active chain between two heights, both included.
 func (w *Watch) Walk(ctx context.Context, chain Blocks, charter *ledger.Charter, from, to uint32) (*Branch, error) {
 	b := &Branch{From: from, To: to, Found: make(map[ledger.OutPoint]ledger.Deposit), Spent: make(map[ledger.OutPoint]chainhash.Hash),
-		Txs: make(map[chainhash.Hash]uint32), paid: make(map[string]int64)}
+		Txs: make(map[chainhash.Hash]uint32), paid: make(map[string]int64), passed: make(map[ledger.OutPoint]ledger.Deposit)}
 	for h := from; h <= to; h++ {
 		blocks, err := ReadBlocks(ctx, chain, charter, h)
 		if err != nil {
@@ -45,7 +46,10 @@ func (w *Watch) Walk(ctx context.Context, chain Blocks, charter *ledger.Charter,
 			for _, in := range tx.TxIn {
 				at := ledger.OutPoint{TxID: ledger.Hash(in.PreviousOutPoint.Hash), Vout: in.PreviousOutPoint.Index}
 				b.Spent[at] = txid
-				delete(b.Found, at)
+				if d, found := b.Found[at]; found {
+					b.passed[at] = d
+					delete(b.Found, at)
+				}
 			}
 			for _, out := range tx.TxOut {
 				b.paid[string(out.PkScript)] += out.Value
@@ -64,32 +68,58 @@ func (b *Branch) Has(c *ledger.Coin) bool {
 	return !spent && c.Height < b.From
 }
 
+// Settle takes out of the branch what the settlement in flight does there, since the
+// books post that for themselves, behind the entry that takes them to the branch. It
+// returns what they post: nil when the branch holds no version.
+func (b *Branch) Settle(flight Flight) *ledger.Settled {
+	for _, t := range flight {
+		if _, mined := b.Txs[t.TxID]; !mined {
+			continue
+		}
+		for at, by := range b.Spent {
+			if by != t.TxID {
+				continue
+			}
+			delete(b.Spent, at)
+			if d, found := b.passed[at]; found {
+				b.Found[at] = d
+			}
+		}
+		delete(b.Found, ledger.OutPoint{TxID: ledger.Hash(t.TxID), Vout: t.ChangeVout})
+		return t.settled()
+	}
+	return nil
+}
+
 // CheckReorganised compares what a Reorganised says with the chain, as far as the
 // blocks of the other branch tell it: which coins of the books are lost, which outputs
 // are new, and that nothing is left out. That a coin is back which a settlement had
 // spent on the branch before, only the node's unspent outputs can tell; whoever signs
-// for one asks for it. Error: *FactError, or the node's.
-func CheckReorganised(ctx context.Context, chain Blocks, books *ledger.State, w *Watch, e *ledger.Reorganised) error {
-	lie := func(format string, args ...any) error {
-		return &FactError{Height: e.Height, Reason: fmt.Sprintf("the books go on from another branch: "+format, args...)}
+// for one asks for it. It returns what must stand behind the entry: the version of the
+// settlement in flight that the branch holds, nil for none. Error: *FactError, or the
+// node's.
+func CheckReorganised(ctx context.Context, chain Blocks, books *ledger.State, w *Watch, e *ledger.Reorganised, flight Flight) (*ledger.Settled, error) {
+	lie := func(format string, args ...any) (*ledger.Settled, error) {
+		return nil, &FactError{Height: e.Height, Reason: fmt.Sprintf("the books go on from another branch: "+format, args...)}
 	}
 	charter := books.Charter()
 	height, block := books.Block()
 	switch now, err := chain.BlockHash(ctx, int32(height)); {
 	case err != nil:
-		return fmt.Errorf("hash of block %d: %w", height, err)
+		return nil, fmt.Errorf("hash of block %d: %w", height, err)
 	case ledger.Hash(now) == block:
 		return lie("block %d has not left the chain", height)
 	case e.From > height || e.From <= charter.BirthHeight || e.Height < height || e.Height-e.From > maxBranch:
-		return nil // the books refuse it
+		return nil, nil // the books refuse it
 	}
 	b, err := w.Walk(ctx, chain, &charter, e.From, e.Height)
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if b.Hash != e.Hash {
 		return lie("block %d is %s, not %s", e.Height, chainhash.Hash(b.Hash), chainhash.Hash(e.Hash))
 	}
+	settled := b.Settle(flight)
 	removed := make(map[ledger.OutPoint]bool, len(e.Removed))
 	for _, at := range e.Removed {
 		removed[at] = true
@@ -119,7 +149,7 @@ func CheckReorganised(ctx context.Context, chain Blocks, books *ledger.State, w 
 			return lie("withdrawal %s of %d sat is not paid there", ref, p.Amount)
 		}
 	}
-	return nil
+	return settled, nil
 }
 
 // maxBranch is the most blocks that a branch is followed: no chain was ever

@@ -187,6 +187,11 @@ func (f Flight) Find(txid chainhash.Hash) *Transaction {
 	return nil
 }
 
+// settled is the entry that posts the transaction.
+func (t *Transaction) settled() *ledger.Settled {
+	return &ledger.Settled{Settlement: t.Settlement, Version: t.Version, TxID: ledger.Hash(t.TxID), ChangeVout: t.ChangeVout}
+}
+
 // Sighashes returns what is signed for each input: BIP-341, SIGHASH_DEFAULT.
 func (t *Transaction) Sighashes() ([][32]byte, error) {
 	return taproot.Sighashes(t.Tx, t.Spent)

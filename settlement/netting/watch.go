@@ -102,8 +102,7 @@ func (w *Watch) Facts(charter *ledger.Charter, height uint32, blocks map[uint32]
 		change := ledger.NoChange
 		if len(inFlight) > 0 {
 			if t := inFlight.Find(tx.TxHash()); t != nil {
-				change = t.ChangeVout
-				settled = &ledger.Settled{Settlement: t.Settlement, Version: t.Version, TxID: ledger.Hash(t.TxID), ChangeVout: change}
+				change, settled = t.ChangeVout, t.settled()
 			}
 		}
 		events = w.deposits(events, height, uint32(i+1), tx, change)
