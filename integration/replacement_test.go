@@ -29,7 +29,12 @@ type replaced struct {
 const paidAlice, paidBob = 70_000, 50_000
 
 func newReplaced(t *testing.T, options ...bitcoind.Option) *replaced {
-	b := newBank(t, bitcoind.Start(t, options...))
+	t.Helper()
+	return replacedOf(newBank(t, bitcoind.Start(t, options...)))
+}
+
+func replacedOf(b *bank) *replaced {
+	b.t.Helper()
 	r := &replaced{bank: b, alice: b.newMember(), bob: b.newMember(), atAlice: b.newScript(), atBob: b.newScript()}
 	b.deposit(map[ledger.AccountID]ledger.Amount{r.alice.id: 400_000, r.bob.id: 300_000, ledger.Treasury: 100_000})
 	b.mine(depth)

@@ -1,6 +1,7 @@
 package integration
 
 import (
+	"context"
 	"errors"
 	"testing"
 
@@ -11,6 +12,7 @@ import (
 	"github.com/daobank/daobank/guardian"
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/settlement"
+	"github.com/daobank/daobank/settlement/netting"
 	"github.com/daobank/daobank/taproot"
 )
 
@@ -169,5 +171,117 @@ func TestResolveSendsAgain(t *testing.T) {
 		t.Errorf("once more: %v", err)
 	}
 	r.finish()
+	r.expectAudited()
+}
+
+// The branch holds the settlement in flight, deep enough, before anybody resolves: the
+// books post it with the branch, and guardians and auditors find that right.
+func TestResolvePostsTheSettlementInFlight(t *testing.T) {
+	for _, tt := range []struct {
+		name  string
+		reorg func(r *replaced)
+	}{
+		{"above the books' last block", func(r *replaced) {
+			_, err := r.node.Reorg(r.ctx, depth, bitcoind.ReorgKeepAll(), bitcoind.ReorgLonger(1))
+			r.must(err)
+			_, err = r.node.Mine(r.ctx, depth) // it waits in the mempool
+			r.must(err)
+		}},
+		{"below it", func(r *replaced) {
+			paid, err := r.node.Fund(r.ctx, r.newScript(), 10_000)
+			r.must(err)
+			other, _, _, err := r.node.Tx(r.ctx, paid.Hash)
+			r.must(err)
+			_, err = r.node.Mine(r.ctx, 1, bitcoind.MineTxs(other))
+			r.must(err)
+			for range depth - 1 {
+				r.miss()
+			}
+			_, err = r.node.Reorg(r.ctx, depth, bitcoind.ReorgReplace(paid.Hash, r.versions[1]))
+			r.must(err)
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newReplaced(t)
+			tt.reorg(r)
+			if res := r.resolve(); res.Settled == nil || res.Settled.Version != 2 || len(res.Event.Removed)+len(res.Event.Added) > 0 {
+				t.Errorf("the resolution is %+v, posting %+v", res.Event, res.Settled)
+			}
+			if got := r.status(2); got.Stage != string(settlement.StagePosted) || got.Version != 2 {
+				t.Errorf("the settlement reads %+v", got)
+			}
+			r.finish()
+			r.expectAudited()
+		})
+	}
+}
+
+// A deep reorganisation takes a coin of a version that is not signed yet: nobody will
+// ever sign it, so the next version goes without the coin.
+func TestResolveWithAnUnsignedVersion(t *testing.T) {
+	b := newBank(t, bitcoind.Start(t))
+	alice, to := b.newMember(), b.newScript()
+	wallet, err := b.node.NewMiniWallet(b.ctx, 1, 1_000_000)
+	b.must(err)
+	b.deposit(map[ledger.AccountID]ledger.Amount{alice.id: 400_000, ledger.Treasury: 100_000})
+	b.mine(depth)
+	b.settled(1)
+	address, err := b.vault.Output(taproot.Deposit, alice.id.Index())
+	b.must(err)
+	coin := wallet.Coins()
+	good, err := wallet.Build(bitcoind.Payment{Coins: coin, Outputs: []*wire.TxOut{wire.NewTxOut(50_000, address.Script)}})
+	b.must(err)
+	bad, err := wallet.Build(bitcoind.Payment{Coins: coin, Outputs: []*wire.TxOut{wire.NewTxOut(60_000, b.newScript())}})
+	b.must(err)
+	b.must(b.node.Broadcast(b.ctx, good))
+	alice.withdraw(to, 70_000, 1_000)
+	signer := b.desk.Signer
+	b.desk.Signer = signerFunc(func(context.Context, *netting.Transaction, uint64) ([][]byte, error) { return nil, errCrash })
+	_, err = b.node.Mine(b.ctx, depth)
+	b.must(err)
+	if err := b.desk.Advance(b.ctx); !errors.Is(err, errCrash) {
+		t.Fatalf("without guardians: %v", err)
+	}
+	_, err = b.node.Reorg(b.ctx, depth, bitcoind.ReorgReplace(good.TxHash(), bad), bitcoind.ReorgLonger(2))
+	b.must(err)
+	b.desk.Signer = signer
+	if r := b.resolve(); len(r.Event.Removed) != 1 {
+		t.Errorf("the resolution is %+v", r.Event)
+	}
+	if got := b.status(2); got.Stage != string(settlement.StageBroadcast) || got.Version != 2 {
+		t.Errorf("the settlement reads %+v", got)
+	}
+	b.mine(depth + 1)
+	if got := b.receivedBy(to); got != 70_000 {
+		t.Errorf("the destination received %d sat", got)
+	}
+	b.expectAudited()
+	b.expectSound()
+}
+
+// The books let bob wait, and the next settlement pay him; the branch has the version
+// of the first that pays him already, and cannot hold the next. He is paid: nothing is
+// to be given back.
+func TestResolvePaidByAnotherSettlement(t *testing.T) {
+	r := newReplaced(t)
+	_, err := r.node.Mine(r.ctx, 1, bitcoind.MineTxs(r.versions[0]))
+	r.must(err)
+	blocks := 1
+	for ; blocks < 5*depth && r.receivedBy(r.atBob) == 0; blocks++ {
+		r.mine(1)
+	}
+	r.mine(depth)
+	blocks += depth
+	if got := r.status(3); got.Stage != string(settlement.StagePosted) {
+		t.Fatalf("the next settlement reads %+v", got)
+	}
+	_, err = r.node.Reorg(r.ctx, blocks, bitcoind.ReorgKeepAll(), bitcoind.ReorgReplace(r.versions[0].TxHash(), r.versions[1]), bitcoind.ReorgLonger(2))
+	r.must(err)
+	if res := r.resolve(); len(res.Unpaid) > 0 || len(res.Event.Paid) > 0 {
+		t.Errorf("unpaid %+v, found paid %+v", res.Unpaid, res.Event.Paid)
+	}
+	if got := r.receivedBy(r.atBob); got != paidBob {
+		t.Errorf("bob received %d sat", got)
+	}
 	r.expectAudited()
 }
