@@ -89,6 +89,7 @@ func (s *chaosStory) calm() {
 // branch is deep, then "operator correct" for what it names, and starts the bank.
 func (s *chaosStory) resolveDeep(name string, depth int, options ...bitcoind.ReorgOption) {
 	s.t.Helper()
+	s.quiet() // the books have all that the chain allows
 	s.struck[name]++
 	s.keepBlocks()
 	before := s.tip
