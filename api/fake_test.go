@@ -259,7 +259,8 @@ func (f *fakeBank) Withdrawal(_ context.Context, ref ledger.OrderRef) (*settleme
 		return nil, postgres.ErrNotFound
 	}
 	return &settlement.Withdrawal{Payer: ref.Payer, Sequence: ref.Sequence, State: settlement.WithdrawalPaid, Amount: 70_000, Script: []byte{0, 1},
-		Cut: &settlement.EntryPlace{Batch: 9}, Settlement: 2, Version: 1, TxID: "5e2f", Confirmations: 3}, nil
+		Cut: &settlement.EntryPlace{Batch: 9}, Settlement: 2, Version: 1, TxID: "5e2f", Confirmations: 3,
+		Posted: &settlement.EntryPlace{Batch: 13, Index: 1}}, nil
 }
 
 func (f *fakeBank) Settlements(_ context.Context, from uint32, limit int) ([]settlement.Status, error) {

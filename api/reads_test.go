@@ -175,7 +175,7 @@ func TestJournalReplays(t *testing.T) {
 func TestWithdrawal(t *testing.T) {
 	f := newFixture(t)
 	w, err := f.client.Withdrawal(t.Context(), ledger.OrderRef{Payer: 16, Sequence: 2})
-	if err != nil || w.State != settlement.WithdrawalPaid || w.Amount != 70_000 || len(w.Script) != 2 || w.Cut.Batch != 9 || w.Confirmations != 3 {
+	if err != nil || w.State != settlement.WithdrawalPaid || w.Amount != 70_000 || len(w.Script) != 2 || w.Cut.Batch != 9 || *w.Posted != (settlement.EntryPlace{Batch: 13, Index: 1}) || w.Confirmations != 3 {
 		t.Errorf("the withdrawal is %+v, %v", w, err)
 	}
 	if _, err := f.client.Withdrawal(t.Context(), ledger.OrderRef{Payer: 16, Sequence: 3}); ledger.CodeOf(err) != CodeNotFound {

@@ -44,6 +44,20 @@ func (b *bank) withdrawal(m *member, sequence uint64) *settlement.Withdrawal {
 	return w
 }
 
+// posts reports whether an entry of the journal posts a settlement.
+func (b *bank) posts(at *settlement.EntryPlace, number uint32) bool {
+	b.t.Helper()
+	if at == nil {
+		return false
+	}
+	batch, err := b.store.Batch(b.ctx, at.Batch)
+	b.must(err)
+	entry, err := ledger.DecodeEntry(batch.Entries[at.Index])
+	b.must(err)
+	e, ok := entry.Event.(*ledger.Settled)
+	return ok && e.Settlement == number
+}
+
 // Payees that make trouble, on one node: every kind of script, each with the least that
 // can be withdrawn;
 // one address in a thousand orders; a withdrawal of a whole balance; a fee limit a
@@ -62,7 +76,8 @@ func TestPayeesThatMakeTrouble(t *testing.T) {
 		alice.withdraw(scripts[kind], 1_000, 500)
 		orders[kind] = alice.sequence
 	}
-	const many = 900
+	const many = 1_000
+	b.desk.Policy.Limits.PayoutsMax = many + 6
 	crowded := b.newScript()
 	for range many {
 		bob.withdraw(crowded, 1_000, 86) // each could pay the whole output
@@ -76,7 +91,7 @@ func TestPayeesThatMakeTrouble(t *testing.T) {
 	if w := b.withdrawal(alice, lowOrder); w.State != settlement.WithdrawalWaiting || w.Waits == "" {
 		t.Errorf("a limit that is too low reads %+v", w)
 	}
-	if w := b.withdrawal(alice, orders["P2TR"]); w.State != settlement.WithdrawalSettling || w.Settlement != 2 || w.Confirmations != 0 || w.Cut == nil {
+	if w := b.withdrawal(alice, orders["P2TR"]); w.State != settlement.WithdrawalSettling || w.Settlement != 2 || w.Confirmations != 0 || w.Cut == nil || w.Posted != nil {
 		t.Errorf("in flight a withdrawal reads %+v", w)
 	}
 	two := b.settled(2)
@@ -89,14 +104,14 @@ func TestPayeesThatMakeTrouble(t *testing.T) {
 			t.Errorf("%s received %d sat", kind, got)
 		}
 		if w.State != settlement.WithdrawalPaid || w.TxID != two.tx.TxHash().String() || w.Confirmations != depth || w.Version != 1 ||
-			w.FeeShare <= 0 || !bytes.Equal(w.Script, script) || w.Ordered.Batch >= w.Cut.Batch {
+			!b.posts(w.Posted, 2) || w.FeeShare <= 0 || !bytes.Equal(w.Script, script) || w.Ordered.Batch >= w.Cut.Batch {
 			t.Errorf("%s: paid, the withdrawal reads %+v", kind, w)
 		}
 	}
 	if got := two.paid(crowded); got != many*1_000 {
 		t.Errorf("the crowded address received %d sat", got)
 	}
-	// 86 sat shared by 900: the first 86 pay one each, the others nothing.
+	// 86 sat shared by them: the first 86 pay one each, the others nothing.
 	if got := b.balance(bob.id); got != 3_000_000-many*1_000-86 {
 		t.Errorf("bob has %d sat", got)
 	}

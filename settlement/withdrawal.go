@@ -25,7 +25,8 @@ type Withdrawal struct {
 	Cut           *EntryPlace   `json:"cut,omitempty"` // the last entry that took it from the account
 	Settlement    uint32        `json:"settlement,omitempty"`
 	Version       uint16        `json:"version,omitempty"`
-	FeeShare      ledger.Amount `json:"fee_sat"` // what its owner pays the miner in that version
+	FeeShare      ledger.Amount `json:"fee_sat"`          // what its owner pays the miner in that version
+	Posted        *EntryPlace   `json:"posted,omitempty"` // the entry that says it is paid, deep enough
 	TxID          string        `json:"txid,omitempty"`
 	Height        uint32        `json:"height,omitempty"` // of the block that holds it
 	Confirmations int64         `json:"confirmations"`
@@ -160,6 +161,9 @@ func (d *Desk) cutOf(ctx context.Context, w *Withdrawal, f *flight) error {
 	w.Waits = s.Waits
 	if s.Stage == string(StagePosted) {
 		w.State = WithdrawalPaid
+		if w.Posted, err = d.posting(ctx, w); err != nil {
+			return err
+		}
 	}
 	if s.Height > 0 {
 		tip, err := d.Chain.Height(ctx)
@@ -169,6 +173,23 @@ func (d *Desk) cutOf(ctx context.Context, w *Withdrawal, f *flight) error {
 		w.Confirmations = int64(tip) - int64(s.Height) + 1
 	}
 	return nil
+}
+
+// posting is the entry that posts the settlement which pays a withdrawal: the first of
+// its kind behind the cut, since one settlement is in flight at a time.
+func (d *Desk) posting(ctx context.Context, w *Withdrawal) (*EntryPlace, error) {
+	p, err := d.Store.PostingAfter(ctx, w.Cut.Batch)
+	if err != nil {
+		return nil, err
+	}
+	entry, err := ledger.DecodeEntry(p.Bytes)
+	if err != nil {
+		return nil, err
+	}
+	if e, ok := entry.Event.(*ledger.Settled); !ok || e.Settlement != w.Settlement {
+		return nil, fmt.Errorf("entry %d of batch %d does not post settlement %d: %w", p.Index, p.Batch, w.Settlement, postgres.ErrNotFound)
+	}
+	return &EntryPlace{Batch: p.Batch, Index: p.Index}, nil
 }
 
 // shareIn is what a withdrawal pays in the version whose cut ended a batch; below

@@ -58,7 +58,8 @@ func (m *member) withdrawalCommand() *cobra.Command {
 		Short: "Show how far a withdrawal has come",
 		Long: `withdrawal follows one of your withdrawals from its order to the chain: whether it
 waits, is being settled, is paid or was cancelled, in which transaction, and how deep.
-Of a standing payout it shows the last draw.`,
+Ordered, taken and posted name the entries of the journal that say so, which anybody can
+look up. Of a standing payout it shows the last draw.`,
 		Example: `  daobank member withdrawal 7
   daobank member withdrawal 7 --json`,
 		Args: cobra.ExactArgs(1),
@@ -84,6 +85,12 @@ func withdrawalText(w *settlement.Withdrawal) string {
 	text := fmt.Sprintf("Withdrawal %d: %s\nAmount:     %s\nOrdered:    entry %d of batch %d", w.Sequence, printable(string(w.State)), money(w.Amount), w.Ordered.Index, w.Ordered.Batch)
 	if w.Settlement > 0 {
 		text += fmt.Sprintf("\nSettlement: %d, version %d, fee %s\nTxid:       %s\nDepth:      %d confirmations", w.Settlement, w.Version, money(w.FeeShare), printable(w.TxID), w.Confirmations)
+	}
+	if w.Cut != nil {
+		text += fmt.Sprintf("\nTaken:      entry %d of batch %d", w.Cut.Index, w.Cut.Batch)
+	}
+	if w.Posted != nil {
+		text += fmt.Sprintf("\nPosted:     entry %d of batch %d", w.Posted.Index, w.Posted.Batch)
 	}
 	if w.Waits != "" {
 		text += "\nWaits:      " + printable(w.Waits)

@@ -2,7 +2,9 @@ package postgres
 
 import (
 	"context"
+	"errors"
 	"fmt"
+	"strconv"
 
 	"github.com/jackc/pgx/v5"
 
@@ -80,6 +82,31 @@ func scanMovement(row pgx.CollectableRow) (Movement, error) {
 		}
 	}
 	return m, nil
+}
+
+// PostingEntry is an entry of the journal that posts a settlement.
+type PostingEntry struct {
+	Batch uint64
+	Index uint32
+	Bytes []byte // the entry's canonical bytes
+}
+
+// PostingAfter returns the first posting of a settlement from a batch on. Error:
+// ErrNotFound.
+func (s *Store) PostingAfter(ctx context.Context, batch uint64) (*PostingEntry, error) {
+	rows, err := s.reads.Query(ctx, `select batch, idx, bytes from entry where shard = $1 and batch >= $2 and kind = `+
+		strconv.Itoa(int(ledger.KindSettled))+` order by batch, idx limit 1`, shard, int64(batch)) // a parameter would not find the index
+	if err != nil {
+		return nil, fmt.Errorf("look for the posting after batch %d: %w", batch, err)
+	}
+	p, err := pgx.CollectExactlyOneRow(rows, pgx.RowToAddrOfStructByPos[PostingEntry])
+	if errors.Is(err, pgx.ErrNoRows) {
+		err = ErrNotFound
+	}
+	if err != nil {
+		return nil, fmt.Errorf("look for the posting after batch %d: %w", batch, err)
+	}
+	return p, nil
 }
 
 // Taken is an entry of the journal that moved something out of an account.
