@@ -26,7 +26,7 @@ TESTFLAGS ?=
 # Packages whose code runs in several goroutines, as far as they are there. taproot/chilldkg and bip340 are left out: their
 # arithmetic takes minutes under the race detector; guardian/wire runs the sessions of the one there, clearing the verifiers
 # of the other. settlement/netting, pure but for one lock, runs with settlement and guardian.
-RACE_DIRS := clearing bitcoind ledger/postgres api taproot/frost taproot/roast keyfile guardian audit/ahead
+RACE_DIRS := clearing bitcoind ledger/postgres api taproot/frost taproot/roast keyfile guardian ahead
 RACE_PACKAGES = ./settlement $(patsubst %,./%/...,$(wildcard $(RACE_DIRS)))
 
 step = @printf '\n==> %s\n' "$(1)"

@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"iter"
+	"runtime"
 	"slices"
 
 	"github.com/btcsuite/btcd/chaincfg/chainhash"
 
-	"github.com/daobank/daobank/audit/ahead"
+	"github.com/daobank/daobank/ahead"
 	"github.com/daobank/daobank/bip340"
 	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/settlement/netting"
@@ -45,7 +46,7 @@ func (a *Audit) applyBatches(ctx context.Context, signed *signatures) (*Differen
 	source := func(ctx context.Context) iter.Seq2[*ledger.Batch, error] { return a.Journal.Batches(ctx, from) }
 	prepare := func(b *ledger.Batch) (*ledger.Prepared, error) { return ledger.Prepare(b), nil }
 	met := last.Number == 0
-	for p, err := range ahead.Map(ctx, batchesAhead, source, prepare) {
+	for p, err := range ahead.Map(ctx, runtime.GOMAXPROCS(0), batchesAhead, source, prepare) {
 		if ctx.Err() != nil {
 			return nil, ctx.Err()
 		}

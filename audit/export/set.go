@@ -14,11 +14,12 @@ import (
 	"iter"
 	"os"
 	"path/filepath"
+	"runtime"
 	"slices"
 	"strings"
 	"sync/atomic"
 
-	"github.com/daobank/daobank/audit/ahead"
+	"github.com/daobank/daobank/ahead"
 	"github.com/daobank/daobank/ledger"
 )
 
@@ -261,7 +262,7 @@ const batchesAhead = 8
 // last error is a *DamageError, the file system's or the context's.
 func (s *Set) Batches(ctx context.Context, from uint64) iter.Seq2[*ledger.Batch, error] {
 	source := func(ctx context.Context) iter.Seq2[*record, error] { return s.records(ctx, max(from, 1)) }
-	return ahead.Map(ctx, batchesAhead, source, func(r *record) (*ledger.Batch, error) { return r.batch(s.bank) })
+	return ahead.Map(ctx, runtime.GOMAXPROCS(0), batchesAhead, source, func(r *record) (*ledger.Batch, error) { return r.batch(s.bank) })
 }
 
 // All is Batches from the first on.

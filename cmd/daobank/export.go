@@ -5,11 +5,12 @@ import (
 	"errors"
 	"fmt"
 	"io"
+	"runtime"
 	"time"
 
 	"github.com/spf13/cobra"
 
-	"github.com/daobank/daobank/audit/ahead"
+	"github.com/daobank/daobank/ahead"
 	"github.com/daobank/daobank/audit/export"
 	"github.com/daobank/daobank/ledger"
 )
@@ -148,7 +149,7 @@ func checkAll(ctx context.Context, set *export.Set, out io.Writer) error {
 	var batches, entries uint64
 	head := charter.ID().String()
 	verify := func(b *ledger.Batch) (*ledger.Batch, error) { return b, b.Verify(charter.Operator) }
-	for b, err := range ahead.Map(ctx, 8, set.All, verify) {
+	for b, err := range ahead.Map(ctx, runtime.GOMAXPROCS(0), 8, set.All, verify) {
 		if err != nil {
 			return err
 		}

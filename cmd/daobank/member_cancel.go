@@ -27,15 +27,7 @@ It can again when a block holds a version of the settlement that does not pay it
 			if err != nil {
 				return err
 			}
-			a, err := m.account()
-			if err != nil {
-				return err
-			}
-			client, err := m.dial(cmd.Context(), a)
-			if err != nil {
-				return err
-			}
-			result, err := m.carryOut(cmd, client, a, &ledger.Cancel{Sequence: sequence}, defaultExpiry)
+			_, result, err := m.order(cmd, defaultExpiry, func(*memberAccount) (ledger.Body, error) { return &ledger.Cancel{Sequence: sequence}, nil })
 			if err != nil {
 				return err
 			}
@@ -113,19 +105,11 @@ end the standing payout say "end".`,
   daobank member standing end`,
 		Args: cobra.RangeArgs(1, 2),
 		RunE: m.run(func(cmd *cobra.Command, args []string) error {
-			a, err := m.account()
-			if err != nil {
-				return err
-			}
-			body, err := standingBody(a, args, every, ledger.Amount(feeMax))
-			if err != nil {
-				return err
-			}
-			client, err := m.dial(cmd.Context(), a)
-			if err != nil {
-				return err
-			}
-			result, err := m.carryOut(cmd, client, a, body, defaultExpiry)
+			var body *ledger.Standing
+			_, result, err := m.order(cmd, defaultExpiry, func(a *memberAccount) (_ ledger.Body, err error) {
+				body, err = standingBody(a, args, every, ledger.Amount(feeMax))
+				return body, err
+			})
 			if err != nil {
 				return err
 			}

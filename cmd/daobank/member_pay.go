@@ -36,19 +36,11 @@ sent again and the payment is made once.`,
 			return nil
 		},
 		RunE: m.run(func(cmd *cobra.Command, args []string) error {
-			a, err := m.account()
-			if err != nil {
-				return err
-			}
-			transfer, err := parseTransfer(a.bank, args, reference)
-			if err != nil {
-				return err
-			}
-			client, err := m.dial(cmd.Context(), a)
-			if err != nil {
-				return err
-			}
-			result, err := m.carryOut(cmd, client, a, transfer, expiresIn)
+			var transfer *ledger.Transfer
+			a, result, err := m.order(cmd, expiresIn, func(a *memberAccount) (_ ledger.Body, err error) {
+				transfer, err = parseTransfer(a.bank, args, reference)
+				return transfer, err
+			})
 			if err != nil {
 				return err
 			}
@@ -112,15 +104,7 @@ again; coins that are sent to its deposit address afterwards are not credited.`,
 		Example: `  daobank member close`,
 		Args:    cobra.NoArgs,
 		RunE: m.run(func(cmd *cobra.Command, _ []string) error {
-			a, err := m.account()
-			if err != nil {
-				return err
-			}
-			client, err := m.dial(cmd.Context(), a)
-			if err != nil {
-				return err
-			}
-			result, err := m.carryOut(cmd, client, a, &ledger.Close{}, defaultExpiry)
+			a, result, err := m.order(cmd, defaultExpiry, func(*memberAccount) (ledger.Body, error) { return &ledger.Close{}, nil })
 			if err != nil {
 				return err
 			}

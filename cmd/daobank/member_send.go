@@ -35,6 +35,24 @@ func (a *accepted) text(what string) string {
 	return text
 }
 
+// order carries out what the account's owner orders, and says which account that is.
+func (m *member) order(cmd *cobra.Command, expiresIn uint32, body func(*memberAccount) (ledger.Body, error)) (*memberAccount, *accepted, error) {
+	a, err := m.account()
+	if err != nil {
+		return nil, nil, err
+	}
+	what, err := body(a)
+	if err != nil {
+		return nil, nil, err
+	}
+	client, err := m.dial(cmd.Context(), a)
+	if err != nil {
+		return nil, nil, err
+	}
+	result, err := m.carryOut(cmd, client, a, what, expiresIn)
+	return a, result, err
+}
+
 // carryOut brings the account to the point where body is accepted: it first
 // sends again what has no answer, then signs and sends the new order.
 //

@@ -6,6 +6,7 @@ import (
 
 	"github.com/btcsuite/btcd/wire"
 
+	"github.com/daobank/daobank/ahead"
 	"github.com/daobank/daobank/ledger"
 )
 
@@ -27,44 +28,31 @@ func (r Read) Block() *wire.MsgBlock { return r.Blocks[r.Height] }
 // together than one after the other. It stops at the first error. Whether the blocks
 // stand on each other is for the caller to look at.
 func ReadAhead(ctx context.Context, chain Blocks, charter *ledger.Charter, from, to uint32) iter.Seq2[Read, error] {
-	type result struct {
-		block *wire.MsgBlock
-		err   error
-	}
 	return func(yield func(Read, error) bool) {
 		ctx, cancel := context.WithCancel(ctx)
 		defer cancel()
-		coming := make(chan chan result, aheadMax)
-		go func() {
-			defer close(coming)
-			for height := from; height <= to && height >= from; height++ {
-				c := make(chan result, 1)
-				select {
-				case coming <- c:
-				case <-ctx.Done():
-					return
+		heights := func(context.Context) iter.Seq2[uint32, error] {
+			return func(yield func(uint32, error) bool) {
+				for h := from; h <= to && h >= from && yield(h, nil); h++ {
 				}
-				go func() {
-					block, err := readBlock(ctx, chain, height)
-					c <- result{block, err}
-				}()
 			}
-		}()
+		}
+		read := func(height uint32) (*wire.MsgBlock, error) { return readBlock(ctx, chain, height) }
 		coinbases := make(map[uint32]*wire.MsgBlock) // of the last hundred
 		height := from
-		for c := range coming {
-			r := <-c
-			read := Read{Height: height, Blocks: map[uint32]*wire.MsgBlock{height: r.block}}
-			if matured, ok := MaturedHeight(charter, height); ok && r.err == nil {
-				if read.Blocks[matured], ok = coinbases[matured]; !ok {
-					read.Blocks[matured], r.err = readBlock(ctx, chain, matured)
+		for block, err := range ahead.Map(ctx, aheadMax, aheadMax, heights, read) {
+			r := Read{Height: height, Blocks: map[uint32]*wire.MsgBlock{height: block}}
+			if matured, ok := MaturedHeight(charter, height); ok && err == nil {
+				if r.Blocks[matured], ok = coinbases[matured]; !ok {
+					r.Blocks[matured], err = readBlock(ctx, chain, matured)
 				}
 				delete(coinbases, matured)
 			}
-			if !yield(read, r.err) || r.err != nil {
+			if !yield(r, err) || err != nil {
+				cancel() // the others are not waited for
 				return
 			}
-			coinbases[height] = &wire.MsgBlock{Header: r.block.Header, Transactions: []*wire.MsgTx{r.block.Transactions[0]}}
+			coinbases[height] = &wire.MsgBlock{Header: block.Header, Transactions: []*wire.MsgTx{block.Transactions[0]}}
 			height++
 		}
 	}

@@ -10,7 +10,7 @@ import (
 	"testing/synctest"
 	"time"
 
-	"github.com/daobank/daobank/audit/ahead"
+	"github.com/daobank/daobank/ahead"
 )
 
 // numbers yields 0 to n-1 and then err, if there is one.
@@ -39,7 +39,7 @@ func TestOrder(t *testing.T) {
 			return square(i)
 		}
 		next := 0
-		for got, err := range ahead.Map(t.Context(), 8, numbers(100, nil), slow) {
+		for got, err := range ahead.Map(t.Context(), 4, 8, numbers(100, nil), slow) {
 			if err != nil || got != next*next {
 				t.Fatalf("element %d is %d, %v", next, got, err)
 			}
@@ -70,7 +70,7 @@ func TestErrors(t *testing.T) {
 	} {
 		var got []int
 		var last error
-		for n, err := range ahead.Map(t.Context(), 4, tt.source, tt.f) {
+		for n, err := range ahead.Map(t.Context(), 3, 4, tt.source, tt.f) {
 			if last = err; err == nil {
 				got = append(got, n)
 			}
@@ -95,7 +95,7 @@ func TestStop(t *testing.T) {
 				}
 			}
 		}
-		for range ahead.Map(t.Context(), depth, endless, square) {
+		for range ahead.Map(t.Context(), 2, depth, endless, square) {
 			synctest.Wait()
 			break
 		}
