@@ -78,7 +78,7 @@ func openClearingBank(ctx context.Context, pg *cluster.Cluster, accounts int, sa
 		return nil, errors.Join(err, b.close())
 	}
 	say("opening %d accounts", accounts)
-	if err := errors.Join(b.openAccounts(ctx), b.fund(ctx)); err != nil {
+	if err := errors.Join(openAccounts(ctx, b.engine, benchMember(0), accounts), b.fund(ctx)); err != nil {
 		return nil, errors.Join(err, b.close())
 	}
 	return b, b.settle(ctx)
@@ -102,20 +102,23 @@ func (b *clearingBank) close() error {
 // benchMember is the account with this index among the members.
 func benchMember(i int) ledger.AccountID { return ledger.FirstMember + ledger.AccountID(i) }
 
-func (b *clearingBank) openAccounts(ctx context.Context) error {
-	for first := 0; first < b.accounts; first += openedTogether {
-		orders := make([]*ledger.Order, min(openedTogether, b.accounts-first))
+// openAccounts opens accounts with the keys from firstKey on, of which the first has
+// this number.
+func openAccounts(ctx context.Context, engine *clearing.Engine, first ledger.AccountID, accounts int) error {
+	bank := charterID(engine)
+	for done := 0; done < accounts; done += openedTogether {
+		orders := make([]*ledger.Order, min(openedTogether, accounts-done))
 		err := onAllCores(len(orders), func(i int) error {
-			key := benchKey(firstKey + first + i)
-			orders[i] = &ledger.Order{Bank: b.charter.ID(), Body: &ledger.Open{Key: ledger.KeyOf(key)}}
+			key := benchKey(firstKey + done + i)
+			orders[i] = &ledger.Order{Bank: bank, Body: &ledger.Open{Key: ledger.KeyOf(key)}}
 			return signQuickly(orders[i], key)
 		})
 		if err != nil {
 			return err
 		}
-		for i, o := range b.engine.SubmitMany(ctx, orders) {
-			if o.Err != nil || o.Acceptance.Account != benchMember(first+i) {
-				return fmt.Errorf("open account %d: got %d, %w", benchMember(first+i), o.Acceptance.Account, o.Err)
+		for i, o := range engine.SubmitMany(ctx, orders) {
+			if want := first + ledger.AccountID(done+i); o.Err != nil || o.Acceptance.Account != want {
+				return fmt.Errorf("open account %d: got %d, %w", want, o.Acceptance.Account, o.Err)
 			}
 		}
 	}

@@ -59,7 +59,8 @@ func newBenchSettlementCommand() *cobra.Command {
            processes of their own; step by step, the median of three
 
 The last one opens a million accounts, which each of the ten guardians replays with
-every signature: it wants some 5 GB of memory and a quarter of an hour.`,
+every signature: it wants some 5 GB of memory and ten minutes. It also counts which of
+the payouts that were ordered the chain holds in the end.`,
 		Example: `  daobank bench settlement
   daobank bench settlement --only size --svg settlement.svg
   daobank bench settlement --json | tail -n 1 | jq '.targets[] | select(.met | not)'`,

@@ -148,9 +148,7 @@ func newSizeBank(key frost.PublicKey, n int) (*ledger.State, *netting.Vaults, er
 	}
 	orders := []*ledger.Order{transfer}
 	for i := range n {
-		x := ledger.KeyOf(benchKey(firstKey + i))
-		orders = append(orders, &ledger.Order{Bank: s.Bank(), Body: &ledger.Withdraw{Amount: 100_000, FeeMax: 10_000,
-			Script: append([]byte{0x51, 32}, x[:]...)}})
+		orders = append(orders, &ledger.Order{Bank: s.Bank(), Body: &ledger.Withdraw{Amount: 100_000, FeeMax: 10_000, Script: payoutScript(i)}})
 	}
 	for _, o := range orders {
 		if err := member.sign(o); err != nil {

@@ -7,6 +7,7 @@ import (
 	"slices"
 	"time"
 
+	"github.com/btcsuite/btcd/chaincfg/chainhash"
 	"github.com/btcsuite/btcd/wire"
 
 	"github.com/daobank/daobank/ledger"
@@ -18,6 +19,7 @@ const (
 	speedPayouts  = 1_000
 	speedDeposits = 200
 	speedRounds   = 3
+	speedAmount   = 10_000
 )
 
 // speedFigures are the settlements of a large bank.
@@ -25,6 +27,8 @@ type speedFigures struct {
 	Accounts  int           `json:"accounts"`
 	Guardians string        `json:"guardians"`
 	Rounds    []settleSteps `json:"rounds"`
+	Ordered   int           `json:"payouts_ordered"`
+	Paid      int           `json:"payouts_paid"` // outputs in the chain, each of the amount ordered
 }
 
 // median is the round with the median total.
@@ -60,6 +64,11 @@ func measureSpeed(ctx context.Context, b *settlementBench) (err error) {
 		b.Speed.Rounds = append(b.Speed.Rounds, steps)
 		b.say("%d inputs and %d outputs, from block to broadcast in %.2f s, %.2f s of processors", steps.Inputs, steps.Outputs, steps.Total, steps.Processor)
 	}
+	b.Speed.Ordered = speedRounds * speedPayouts
+	if b.Speed.Paid, err = large.paid(ctx); err != nil {
+		return err
+	}
+	b.target(atLeast("payouts_paid_percent", 100*float64(b.Speed.Paid)/float64(b.Speed.Ordered), "%", 100))
 	b.target(atMost("block_to_broadcast_1000_payouts_200_deposits", b.Speed.median().Total, "seconds", 2))
 	return nil
 }
@@ -80,22 +89,8 @@ func (l *largeBank) first() ledger.AccountID { return l.member + 1 }
 // has replayed all of it.
 func (l *largeBank) grow(ctx context.Context) error {
 	l.say("opening %d accounts", l.accounts)
-	bank := l.bank.dir.Charter.ID()
-	for done := 0; done < l.accounts; done += openedTogether {
-		orders := make([]*ledger.Order, min(openedTogether, l.accounts-done))
-		err := onAllCores(len(orders), func(i int) error {
-			key := benchKey(firstKey + done + i)
-			orders[i] = &ledger.Order{Bank: bank, Body: &ledger.Open{Key: ledger.KeyOf(key)}}
-			return signQuickly(orders[i], key)
-		})
-		if err != nil {
-			return err
-		}
-		for i, o := range l.bank.engine.SubmitMany(ctx, orders) {
-			if want := l.first() + ledger.AccountID(done+i); o.Err != nil || o.Acceptance.Account != want {
-				return fmt.Errorf("open account %d: got %d, %w", want, o.Acceptance.Account, o.Err)
-			}
-		}
+	if err := openAccounts(ctx, l.bank.engine, l.first(), l.accounts); err != nil {
+		return err
 	}
 	if err := l.fund(ctx); err != nil {
 		return err
@@ -180,6 +175,42 @@ func (l *largeBank) awaitGuardians(ctx context.Context) error {
 	}
 }
 
+// payoutScript is where the i-th member withdraws to.
+func payoutScript(i int) []byte {
+	x := ledger.KeyOf(benchKey(firstKey + i))
+	return append([]byte{0x51, 32}, x[:]...)
+}
+
+// paid counts the payouts that the posted settlements hold, of each member at most as
+// many as were ordered.
+func (l *largeBank) paid(ctx context.Context) (n int, err error) {
+	own := make(map[string]int, speedPayouts)
+	for i := range speedPayouts {
+		own[string(payoutScript(i))] = speedRounds
+	}
+	list, err := l.client.Settlements(ctx, 1, 1000)
+	if err != nil {
+		return 0, err
+	}
+	for _, s := range list {
+		txid, err := chainhash.NewHashFromStr(s.TxID)
+		if err != nil {
+			return 0, err
+		}
+		tx, _, _, err := l.node.Tx(ctx, *txid)
+		if err != nil {
+			return 0, err
+		}
+		for _, out := range tx.TxOut {
+			if out.Value == speedAmount && own[string(out.PkScript)] > 0 {
+				own[string(out.PkScript)]--
+				n++
+			}
+		}
+	}
+	return n, nil
+}
+
 // round lets a thousand members withdraw, each to a place of its own, pays two
 // hundred deposits in, mines them, and waits for the settlement.
 func (l *largeBank) round(ctx context.Context) (settleSteps, error) {
@@ -187,11 +218,8 @@ func (l *largeBank) round(ctx context.Context) (settleSteps, error) {
 	orders := make([]*ledger.Order, len(l.tips))
 	for i := range l.tips {
 		t := &l.tips[i]
-		script := append([]byte{0x51, 32}, make([]byte, 32)...)
-		x := ledger.KeyOf(benchKey(firstKey + i))
-		copy(script[2:], x[:])
 		o := &ledger.Order{Bank: bank, Payer: l.first() + ledger.AccountID(i), Sequence: t.sequence + 1, Previous: t.last,
-			Body: &ledger.Withdraw{Amount: 10_000, FeeMax: 5_000, Script: script}}
+			Body: &ledger.Withdraw{Amount: speedAmount, FeeMax: 5_000, Script: payoutScript(i)}}
 		t.sequence, t.last = o.Sequence, o.Digest()
 		if err := signQuickly(o, benchKey(firstKey+i)); err != nil {
 			return settleSteps{}, err
