@@ -48,7 +48,7 @@ func (k *attestations) take(ctx context.Context, a *guardian.Attestation) string
 		if is == isUnkept {
 			level = slog.LevelWarn
 		}
-		k.log.Log(ctx, level, "an attestation is not kept: its guardian is "+is, "key", k.host,
+		k.log.Log(ctx, level, "an attestation is not kept", "is", is, "key", k.host,
 			"as", a.Guardian, "batch", a.Batch, "head", a.Head, "signature", a.Signature, "error", err)
 	}
 	k.is = is
