@@ -52,8 +52,8 @@ func newBank(t *testing.T, node *bitcoind.Node) *bank {
 	return newBankOn(t, node, cluster.Test(t))
 }
 
-// newBankOn is newBank on a database.
-func newBankOn(t *testing.T, node *bitcoind.Node, database string) *bank {
+// newBankOn is newBank on a database, with changes of the stories' charter.
+func newBankOn(t *testing.T, node *bitcoind.Node, database string, changes ...func(*ledger.Charter)) *bank {
 	t.Helper()
 	ctx, cancel := context.WithTimeout(t.Context(), 3*time.Minute)
 	t.Cleanup(cancel)
@@ -68,6 +68,9 @@ func newBankOn(t *testing.T, node *bitcoind.Node, database string) *bank {
 	b.charter = ledger.Charter{Name: "story", Chain: ledger.Hash(*chaincfg.RegressionNetParams.GenesisHash),
 		Operator: ledger.KeyOf(b.operator), BirthHeight: uint32(tip.Height), BirthHash: ledger.Hash(tip.Hash),
 		Depth: depth, WithdrawalMin: 1_000}
+	for _, change := range changes {
+		change(&b.charter)
+	}
 	recovery, err := btcec.NewPrivateKey()
 	b.must(err)
 	b.policy = taproot.Policy{Threshold: 3, Guardians: 5, GroupKey: b.group.Key(), Network: "regtest",

@@ -10,6 +10,7 @@ import (
 
 	"github.com/daobank/daobank/bitcoind"
 	"github.com/daobank/daobank/ledger"
+	"github.com/daobank/daobank/ledger/postgres/cluster"
 	"github.com/daobank/daobank/settlement"
 )
 
@@ -59,12 +60,12 @@ func (b *bank) posts(at *settlement.EntryPlace, number uint32) bool {
 }
 
 // Payees that make trouble, on one node: every kind of script, each with the least that
-// can be withdrawn;
-// one address in a thousand orders; a withdrawal of a whole balance; a fee limit a
+// any charter lets be withdrawn, which is the dust limit of the largest; one address in a thousand orders; a withdrawal of a whole balance; a fee limit a
 // satoshi too low, which waits and is cancelled; a standing payout to an address that
 // a withdrawal pays too. Every payout order ends paid or cancelled, once.
 func TestPayeesThatMakeTrouble(t *testing.T) {
-	b := newBank(t, bitcoind.Start(t))
+	const least = 546
+	b := newBankOn(t, bitcoind.Start(t), cluster.Test(t), func(c *ledger.Charter) { c.WithdrawalMin = least })
 	alice, bob, cas := b.newMember(), b.newMember(), b.newMember()
 	b.deposit(map[ledger.AccountID]ledger.Amount{alice.id: 5_000_000, bob.id: 3_000_000, cas.id: 200_000, ledger.Treasury: 1_000_000})
 	b.mine(depth)
@@ -73,7 +74,7 @@ func TestPayeesThatMakeTrouble(t *testing.T) {
 	scripts := payoutScripts(t)
 	orders := make(map[string]uint64)
 	for _, kind := range []string{"P2PKH", "P2SH", "P2WPKH", "P2WSH", "P2TR"} {
-		alice.withdraw(scripts[kind], 1_000, 500)
+		alice.withdraw(scripts[kind], least, 500)
 		orders[kind] = alice.sequence
 	}
 	const many = 1_000
@@ -100,7 +101,7 @@ func TestPayeesThatMakeTrouble(t *testing.T) {
 	}
 	for kind, script := range scripts {
 		w := b.withdrawal(alice, orders[kind])
-		if got := two.paid(script); got != 1_000 {
+		if got := two.paid(script); got != least {
 			t.Errorf("%s received %d sat", kind, got)
 		}
 		if w.State != settlement.WithdrawalPaid || w.TxID != two.tx.TxHash().String() || w.Confirmations != depth || w.Version != 1 ||
@@ -144,7 +145,7 @@ func TestPayeesThatMakeTrouble(t *testing.T) {
 	b.mine(2 * depth)
 	b.expectSound()
 	status := b.status(2)
-	if status.Settled != many*1_000+5*1_000+200_000-86 || status.Ratio != fmt.Sprintf("%.1f", 1.0) {
+	if status.Settled != many*1_000+5*least+200_000-86 || status.Ratio != fmt.Sprintf("%.1f", 1.0) {
 		t.Errorf("settlement 2 reads %+v", status)
 	}
 }

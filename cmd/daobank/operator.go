@@ -87,6 +87,9 @@ func resolutionText(r *settlement.Resolution) string {
 	e := r.Event
 	text := fmt.Sprintf("Blocks of the books from %d on have left the chain. They go on from block %d.\nCoins lost: %d\nCoins that are new or back: %d\nWithdrawals that the chain has paid: %d",
 		e.From, e.Height, len(e.Removed), len(e.Added), len(e.Paid))
+	if r.Settled != nil {
+		text += fmt.Sprintf("\nSettlement %d, version %d, is in the new branch, deep enough to be posted.", r.Settled.Settlement, r.Settled.Version)
+	}
 	for _, at := range e.Removed {
 		text += fmt.Sprintf("\n  lost   %s", at)
 	}
