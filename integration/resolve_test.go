@@ -1,8 +1,10 @@
 package integration
 
 import (
+	"bytes"
 	"context"
 	"errors"
+	"slices"
 	"testing"
 
 	"github.com/btcsuite/btcd/wire"
@@ -284,4 +286,52 @@ func TestResolvePaidByAnotherSettlement(t *testing.T) {
 		t.Errorf("bob received %d sat", got)
 	}
 	r.expectAudited()
+}
+
+// A bank that follows a branch and leaves out the settlement that it holds, or posts
+// another version of it, is caught by guardians and auditors.
+func TestResolveLies(t *testing.T) {
+	for _, tt := range []struct {
+		name string
+		lie  func(r *replaced, res *settlement.Resolution)
+	}{
+		{"left out", func(_ *replaced, res *settlement.Resolution) { res.Settled = nil }},
+		{"another version", func(r *replaced, res *settlement.Resolution) {
+			res.Settled.Version, res.Settled.TxID = 1, ledger.Hash(r.versions[0].TxHash())
+			res.Settled.ChangeVout = r.changeOf(r.versions[0])
+		}},
+	} {
+		t.Run(tt.name, func(t *testing.T) {
+			r := newReplaced(t)
+			_, err := r.node.Reorg(r.ctx, depth, bitcoind.ReorgKeepAll(), bitcoind.ReorgLonger(1))
+			r.must(err)
+			_, err = r.node.Mine(r.ctx, depth)
+			r.must(err)
+			res, err := r.desk.Resolve(r.ctx)
+			r.must(err)
+			tt.lie(r, res)
+			r.must(r.desk.Follow(r.ctx, res))
+			g, err := guardian.New(guardian.Config{Keys: []guardian.Key{{Share: r.shares[0], Group: r.group}}, Vault: r.vault, Charter: r.charter,
+				Journal: r.store, Chain: r.node.Client, Limits: guardian.DefaultLimits()})
+			r.must(err)
+			var differs *netting.FactError
+			if err := g.Sync(r.ctx); !errors.As(err, &differs) {
+				t.Errorf("a guardian: %v", err)
+			}
+			report, err := audit.Run(r.ctx, audit.Config{Charter: r.charter, Vault: r.vault, Journal: r.store, Chain: r.node.Client, Scanner: r.node.Client})
+			r.must(err)
+			if report.OK || report.First.Check != audit.CheckChain {
+				t.Errorf("the audit finds %+v", report.First)
+			}
+		})
+	}
+}
+
+// changeOf is the output of a settlement that goes back to the vault.
+func (b *bank) changeOf(tx *wire.MsgTx) uint32 {
+	b.t.Helper()
+	number, _ := anchorOf(tx)
+	change, err := b.vault.Output(taproot.Change, number)
+	b.must(err)
+	return uint32(slices.IndexFunc(tx.TxOut, func(out *wire.TxOut) bool { return bytes.Equal(out.PkScript, change.Script) }))
 }
