@@ -110,7 +110,9 @@ type Draw struct{ Payer AccountID }
 
 // Reorganised moves the books to another branch of the chain, after one that they
 // had taken in as deep has left it. The difference in coins goes to suspense or
-// comes from it, and what suspense lacks from the treasury.
+// comes from it, and what suspense lacks from the treasury. When the branch holds a
+// version of the settlement in flight, its Settled follows, and the coins are those
+// that the chain would have at Height without it.
 type Reorganised struct {
 	From    uint32 // height of the lowest block of the books that left the chain
 	Height  uint32 // of the block that the books go on from, at least their own

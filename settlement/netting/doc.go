@@ -17,7 +17,8 @@
 // node. A Flight are the transactions of all versions; a block may hold any of them.
 //
 // CheckReorganised compares an entry that takes the books to another branch of the
-// chain with the blocks of that branch.
+// chain with the blocks of that branch, and names the version of the settlement in
+// flight that must be posted with it.
 //
 // Vaults are the bank's vaults, one for each generation of its key; a new one is
 // an entry of the books that the key before has signed. Change goes to the newest,
