@@ -255,6 +255,21 @@ func (c *Client) Block(ctx context.Context, hash chainhash.Hash) (*wire.MsgBlock
 	return &block, nil
 }
 
+// blockTxs returns the transactions of a block, in its order.
+func (c *Client) blockTxs(ctx context.Context, hash chainhash.Hash) ([]chainhash.Hash, error) {
+	var r struct {
+		Tx []hashJSON `json:"tx"`
+	}
+	if err := c.Call(ctx, "getblock", &r, hash.String(), 1); err != nil {
+		return nil, blockError(hash, err)
+	}
+	txids := make([]chainhash.Hash, len(r.Tx))
+	for i, tx := range r.Tx {
+		txids[i] = tx.Hash
+	}
+	return txids, nil
+}
+
 func blockError(hash chainhash.Hash, err error) error {
 	if errors.Is(err, &RPCError{Code: CodeNotFound}) {
 		return fmt.Errorf("bitcoind: block %s: %w", hash, ErrBlockNotFound)

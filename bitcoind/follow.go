@@ -87,6 +87,10 @@ type follower struct {
 	client *Client
 	at     Block
 	trail  []chainhash.Hash // of the blocks below at, lowest first, without gaps
+
+	// read, when not nil, is told of a block before the step on it, which its error
+	// puts off.
+	read func(context.Context, chainhash.Hash) error
 }
 
 // step moves by one block if the active chain differs from where it stands.
@@ -117,6 +121,11 @@ func (f *follower) step(ctx context.Context) (event Event, moved bool, err error
 	}
 	if header.PrevBlock != f.at.Hash {
 		return f.back(ctx)
+	}
+	if f.read != nil {
+		if err := f.read(ctx, next); err != nil {
+			return Event{}, false, f.again(err)
+		}
 	}
 	return f.forward(next), true, nil
 }

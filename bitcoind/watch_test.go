@@ -3,25 +3,50 @@ package bitcoind
 import (
 	"context"
 	"fmt"
+	"maps"
+	"slices"
 	"testing"
 	"time"
 
 	"github.com/btcsuite/btcd/chaincfg/chainhash"
+	"github.com/btcsuite/btcd/wire"
 )
 
 // model applies changes as a consumer would and refuses any that does not fit.
 type model struct {
 	stack
-	pool map[chainhash.Hash]bool
+	pool      map[chainhash.Hash]bool
+	confirmed []Change                            // for the block that is connected next
+	txs       map[chainhash.Hash][]chainhash.Hash // of each block
 }
 
-func newModel(genesis Block) *model {
-	return &model{stack: stack{blocks: []Block{genesis}}, pool: make(map[chainhash.Hash]bool)}
+func newModel(bottom Block) *model {
+	return &model{
+		stack: stack{blocks: []Block{bottom}},
+		pool:  make(map[chainhash.Hash]bool), txs: make(map[chainhash.Hash][]chainhash.Hash),
+	}
 }
 
 func (m *model) apply(change Change) error {
+	if change.Kind == TxConfirmed {
+		m.confirmed = append(m.confirmed, change)
+		return nil
+	}
+	if len(m.confirmed) > 0 && change.Kind != BlockConnected {
+		return fmt.Errorf("%v between what is confirmed and its block", change)
+	}
 	switch change.Kind {
 	case BlockConnected, BlockDisconnected:
+		for _, tx := range m.confirmed {
+			if tx.Block != change.Block {
+				return fmt.Errorf("%v before %v", tx, change)
+			}
+			m.txs[change.Block.Hash] = append(m.txs[change.Block.Hash], tx.TxID)
+		}
+		m.confirmed = nil
+		if change.Kind == BlockDisconnected {
+			delete(m.txs, change.Block.Hash)
+		}
 		return m.stack.apply(Event{Connected: change.Kind == BlockConnected, Block: change.Block})
 	case TxEntered:
 		if m.pool[change.TxID] {
@@ -39,10 +64,24 @@ func (m *model) apply(change Change) error {
 	return nil
 }
 
+// check compares what was confirmed with the node's blocks.
+func (m *model) check(t *testing.T, node *Node) {
+	t.Helper()
+	for _, at := range m.blocks[1:] {
+		block, err := node.Block(t.Context(), at.Hash)
+		must(t, err)
+		txids, err := block.TxHashes()
+		must(t, err)
+		if !slices.Equal(m.txs[at.Hash], txids) {
+			t.Errorf("block %v: reported %v, want %v", at, m.txs[at.Hash], txids)
+		}
+	}
+}
+
 // TestWatchWhileEverythingMoves pays, mines, reorganises and restarts under a
 // watcher, by looking and with announcements.
 func TestWatchWhileEverythingMoves(t *testing.T) {
-	for name, options := range map[string][]Option{"polling": local(), "ZMQ": append(local(), WithZMQ()), "btcd": {WithBtcd()}} {
+	for name, options := range map[string][]Option{"polling": local(), "ZMQ": append(local(), WithZMQ()), "btcd": {WithBtcd(), WithBlocks(432)}} {
 		t.Run(name, func(t *testing.T) {
 			t.Parallel()
 			node := Start(t, options...)
@@ -90,8 +129,58 @@ func TestWatchWhileEverythingMoves(t *testing.T) {
 				txids, err := node.Mempool(ctx)
 				return err == nil && atTip(m) && len(m.pool) == len(txids)
 			})
+			seen.check(t, node)
 		})
 	}
+}
+
+// TestWatchMissesNothingThatIsMined does between two looks, while the watcher waits
+// for its consumer, what no look at the mempool can see.
+func TestWatchMissesNothingThatIsMined(t *testing.T) {
+	onEachWithCoins(t, func(t *testing.T, node *Node) {
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		w := newWallet(t, node, 2, 1_000_000)
+		_, err := node.Fund(ctx, someScript(t), 40_000)
+		must(t, err)
+		from, err := node.Tip(ctx)
+		must(t, err)
+		seen := newModel(from)
+		var mined []chainhash.Hash
+		var last chainhash.Hash
+		for change, err := range node.Watch(ctx, from) {
+			must(t, err)
+			must(t, seen.apply(change))
+			if last == (chainhash.Hash{}) { // the first payment has entered
+				coin, err := node.Fund(ctx, someScript(t), 50_000)
+				must(t, err)
+				_, err = node.Mine(ctx, 1) // it came and went
+				must(t, err)
+				tx, err := w.Build(Payment{})
+				must(t, err)
+				_, err = node.Mine(ctx, 1, MineTxs(tx)) // it was never there
+				must(t, err)
+				final, err := w.Send(ctx, Payment{FeeRate: 2000})
+				must(t, err)
+				if !node.btcd { // which replaces nothing of this wallet
+					final, err = w.Send(ctx, Payment{Coins: []wire.OutPoint{final.TxIn[0].PreviousOutPoint}, FeeRate: 50_000})
+					must(t, err)
+				}
+				mined, last = []chainhash.Hash{coin.Hash, tx.TxHash()}, final.TxHash()
+			} else if change.Kind == TxEntered && change.TxID != last {
+				t.Errorf("%v, and was gone when the watcher looked", change)
+			}
+			if seen.pool[last] {
+				break
+			}
+		}
+		seen.check(t, node)
+		for _, txid := range mined {
+			if !slices.Contains(slices.Concat(slices.Collect(maps.Values(seen.txs))...), txid) {
+				t.Errorf("payment %s was mined and not reported", txid)
+			}
+		}
+	})
 }
 
 // watchInto applies changes, and from time to time checks what was asked last.
