@@ -63,7 +63,7 @@ func TestFrozenClock(t *testing.T) {
 
 func TestMedianTimeOpensALock(t *testing.T) {
 	t.Parallel()
-	node := Start(t, local()...)
+	node := Start(t, append(local(), WithBlocks(120))...)
 	ctx := t.Context()
 	w := newWallet(t, node, 1, 1_000_000)
 	at := time.Now().Add(30 * 24 * time.Hour).Truncate(time.Second)

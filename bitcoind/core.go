@@ -15,6 +15,7 @@ var coreSettings = []string{
 	"dnsseed=0", "fixedseeds=0", "discover=0", "listenonion=0", "natpmp=0",
 	"corepolicy=1",
 	"keypool=100",                      // a wallet is made in a fraction of the time that the usual 1,000 keys take
+	"maxsigcachesize=4",                // of 32 MiB, which each start would write over before it answers
 	"rpcthreads=16", "rpcworkqueue=64", // what 29 has by default; 28 refuses more than 16 calls that wait
 	"printtoconsole=1", // into the log of the package
 }

@@ -119,7 +119,7 @@ func ExampleRPCError() {
 // A payment that a reorganisation takes out of its block, and one that it keeps.
 func ExampleMiner_Reorg() {
 	ctx := context.Background()
-	node, err := bitcoind.Open(ctx)
+	node, err := bitcoind.Open(ctx, bitcoind.WithBlocks(120))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -180,7 +180,7 @@ func ExampleMiner_PrepareFork() {
 // A wallet for transactions that other wallets refuse to make.
 func ExampleMiner_NewMiniWallet() {
 	ctx := context.Background()
-	node, err := bitcoind.Open(ctx)
+	node, err := bitcoind.Open(ctx, bitcoind.WithBlocks(120))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -209,7 +209,7 @@ func ExampleMiner_NewMiniWallet() {
 // Wallets inside the node, each with its own RPC path.
 func ExampleClient_Wallet() {
 	ctx := context.Background()
-	node, err := bitcoind.Open(ctx)
+	node, err := bitcoind.Open(ctx, bitcoind.WithBlocks(120))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -236,7 +236,7 @@ func ExampleClient_Wallet() {
 // A mempool so full that only what pays 20 satoshis per virtual byte enters.
 func ExampleMiner_FillMempool() {
 	ctx := context.Background()
-	node, err := bitcoind.Open(ctx, bitcoind.WithArgs("-maxmempool=5"))
+	node, err := bitcoind.Open(ctx, bitcoind.WithBlocks(120), bitcoind.WithArgs("-maxmempool=5"))
 	if err != nil {
 		log.Print(err) // btcd has no such limit
 		return
@@ -268,7 +268,7 @@ func ExampleMiner_FillMempool() {
 // A parent that pays nothing, and a child that pays for both.
 func ExampleClient_SubmitPackage() {
 	ctx := context.Background()
-	node, err := bitcoind.Open(ctx)
+	node, err := bitcoind.Open(ctx, bitcoind.WithBlocks(120))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -325,7 +325,7 @@ func ExampleMiner_MineMedianTime() {
 // it before it pays again.
 func ExampleProxy() {
 	ctx := context.Background()
-	node, err := bitcoind.Open(ctx)
+	node, err := bitcoind.Open(ctx, bitcoind.WithBlocks(120))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -380,7 +380,7 @@ func ExampleStartNet() {
 // need not wait for its next look.
 func ExampleClient_Watch() {
 	ctx := context.Background()
-	node, err := bitcoind.Open(ctx, bitcoind.WithZMQ())
+	node, err := bitcoind.Open(ctx, bitcoind.WithBlocks(120), bitcoind.WithZMQ())
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -447,7 +447,7 @@ func ExampleNewWarm() {
 // What a block holds, whom it pays, and when it was found.
 func ExampleMiner_Mine() {
 	ctx := context.Background()
-	node, err := bitcoind.Open(ctx)
+	node, err := bitcoind.Open(ctx, bitcoind.WithBlocks(120))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -507,7 +507,7 @@ func ExampleClient_Call() {
 // The node's own estimate is brought to a rate.
 func ExampleMiner_TeachFeeRate() {
 	ctx := context.Background()
-	node, err := bitcoind.Open(ctx)
+	node, err := bitcoind.Open(ctx, bitcoind.WithBlocks(120))
 	if err != nil {
 		log.Fatal(err)
 	}
@@ -566,7 +566,7 @@ func ExampleWithExternal() {
 // The coins of a descriptor, from the node's set of unspent outputs.
 func ExampleClient_ScanDescriptor() {
 	ctx := context.Background()
-	node, err := bitcoind.Open(ctx)
+	node, err := bitcoind.Open(ctx, bitcoind.WithBlocks(120))
 	if err != nil {
 		log.Fatal(err)
 	}

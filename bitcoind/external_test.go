@@ -10,7 +10,7 @@ import (
 )
 
 func TestExternalNode(t *testing.T) {
-	onEachProgram(t, func(t *testing.T, owner *Node) {
+	onEachWithCoins(t, func(t *testing.T, owner *Node) {
 		ctx := t.Context()
 		node, err := Open(ctx, WithExternal(owner.Config()))
 		must(t, err)

@@ -63,7 +63,7 @@ var reorgCases = []struct {
 // TestReorgTable sends A and its child B in one block, C in the next, leaves M
 // in the mempool, and replaces both blocks. D is a double spend of A.
 func TestReorgTable(t *testing.T) {
-	node := Start(t, local()...)
+	node := Start(t, append(local(), WithBlocks(120))...)
 	for _, test := range reorgCases {
 		t.Run(test.name, func(t *testing.T) {
 			ctx := t.Context()
@@ -121,7 +121,7 @@ func TestReorgTable(t *testing.T) {
 }
 
 func TestReorgOfEachKind(t *testing.T) {
-	onEachProgram(t, func(t *testing.T, node *Node) {
+	onEachWithCoins(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		coin := fundKey(t, node, 100_000)
 		_, err := node.MineUntilConfirmed(ctx, coin.coin.Hash, 1)

@@ -142,7 +142,8 @@ func (m *Miner) pay(ctx context.Context, tx *wire.MsgTx, total int64, direct boo
 }
 
 // gather returns coins of at least the amount and their own fees, mining until
-// there are enough. With direct they are confirmed, and those blocks are empty.
+// there are enough. The first of those blocks confirms change of before; with
+// direct it is empty as the others are, and the coins are confirmed.
 func (m *Miner) gather(ctx context.Context, amount int64, direct bool) ([]minerCoin, error) {
 	for {
 		tip, err := m.client.Tip(ctx)
@@ -157,7 +158,10 @@ func (m *Miner) gather(ctx context.Context, amount int64, direct bool) ([]minerC
 		if err != nil {
 			return nil, err
 		}
-		if _, err := m.mine(ctx, n, &mineSettings{script: m.script, empty: direct}); err != nil {
+		if _, err := m.mine(ctx, 1, &mineSettings{script: m.script, empty: direct}); err != nil {
+			return nil, err
+		}
+		if _, err := m.mine(ctx, n-1, &mineSettings{script: m.script, empty: true}); err != nil {
 			return nil, err
 		}
 	}

@@ -27,7 +27,9 @@ func TestMain(m *testing.M) {
 			os.Exit(1)
 		}
 	}
-	os.Exit(m.Run())
+	status := m.Run()
+	os.RemoveAll(buildDir)
+	os.Exit(status)
 }
 
 // kinds are the nodes that the stories run on.
@@ -53,33 +55,34 @@ func local() []Option {
 	return nil
 }
 
-// onEachKind tells one story on a node of each kind, in parallel.
+// onEachKind tells one story on a new node of each kind, in parallel.
 func onEachKind(t *testing.T, story func(t *testing.T, node *Node)) {
-	onKinds(t, slices.Collect(maps.Keys(kinds)), story)
+	onKinds(t, slices.Collect(maps.Keys(kinds)), nil, story)
 }
 
 // onEachProgram leaves out the container, where only the program matters.
 func onEachProgram(t *testing.T, story func(t *testing.T, node *Node)) {
-	onKinds(t, []string{"bitcoind", "btcd"}, story)
+	onKinds(t, []string{"bitcoind", "btcd"}, nil, story)
 }
 
-func onKinds(t *testing.T, names []string, story func(t *testing.T, node *Node)) {
+// onEachWithCoins is onEachProgram on a chain whose coins the miner can spend at
+// once.
+func onEachWithCoins(t *testing.T, story func(t *testing.T, node *Node)) {
+	onKinds(t, []string{"bitcoind", "btcd"}, map[string]int{"bitcoind": 120, "btcd": 432}, story)
+}
+
+func onKinds(t *testing.T, names []string, blocks map[string]int, story func(t *testing.T, node *Node)) {
 	t.Parallel()
 	for _, kind := range names {
 		t.Run(kind, func(t *testing.T) {
 			t.Parallel()
-			story(t, startKind(t, kind))
+			needDocker(t, kind)
+			story(t, Start(t, append(slices.Clone(kinds[kind]), WithBlocks(blocks[kind]))...))
 		})
 	}
 }
 
-// startKind starts a node, or skips where there is no engine or image.
-func startKind(t *testing.T, kind string) *Node {
-	t.Helper()
-	needDocker(t, kind)
-	return Start(t, kinds[kind]...)
-}
-
+// needDocker skips the test of a container where there is no engine or image.
 func needDocker(t *testing.T, kind string) {
 	t.Helper()
 	if kind != "docker" {

@@ -9,7 +9,7 @@ import (
 
 func TestAcceptanceIsTyped(t *testing.T) {
 	t.Parallel()
-	node := Start(t, local()...)
+	node := Start(t, append(local(), WithBlocks(120))...)
 	ctx := t.Context()
 	w := newWallet(t, node, 8, 1_000_000)
 	build := func(p Payment) *wire.MsgTx {
@@ -58,7 +58,7 @@ func TestAcceptanceIsTyped(t *testing.T) {
 }
 
 func TestSubmitPackage(t *testing.T) {
-	onEachProgram(t, func(t *testing.T, node *Node) {
+	onEachWithCoins(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		w := newWallet(t, node, 2, 1_000_000)
 		parent, child, err := w.BuildPackage(Payment{FeeRate: 3000})
@@ -88,7 +88,7 @@ func TestSubmitPackage(t *testing.T) {
 
 func TestPrioritiseDecidesWhatIsMinedFirst(t *testing.T) {
 	t.Parallel()
-	node := Start(t, local()...)
+	node := Start(t, append(local(), WithBlocks(120))...)
 	ctx := t.Context()
 	w := newWallet(t, node, 2, 1_000_000)
 	rich, err := w.Send(ctx, Payment{FeeRate: 9000})
@@ -103,7 +103,7 @@ func TestPrioritiseDecidesWhatIsMinedFirst(t *testing.T) {
 
 func TestFillMempoolRaisesTheFloor(t *testing.T) {
 	t.Parallel()
-	node := Start(t, append(local(), WithArgs("-maxmempool=5"))...)
+	node := Start(t, append(local(), WithBlocks(120), WithArgs("-maxmempool=5"))...)
 	ctx := t.Context()
 	w := newWallet(t, node, 5, 1_000_000)
 	low, err := w.Send(ctx, Payment{FeeRate: 2000})
@@ -151,7 +151,7 @@ func TestFillMempoolNeedsALowLimit(t *testing.T) {
 
 func TestTeachFeeRate(t *testing.T) {
 	t.Parallel()
-	node := Start(t, local()...)
+	node := Start(t, append(local(), WithBlocks(120))...)
 	for _, rate := range []int64{30_000, 5000} {
 		must(t, node.TeachFeeRate(t.Context(), rate, 6))
 		if got, err := node.FeeRate(t.Context(), 6); err != nil || got < rate*9/10 || got > rate*11/10 {

@@ -33,7 +33,7 @@ func idsOf(block *wire.MsgBlock) []chainhash.Hash {
 }
 
 func TestMineOptionsDecideTheContents(t *testing.T) {
-	onEachProgram(t, func(t *testing.T, node *Node) {
+	onEachWithCoins(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		first := fundKey(t, node, 100_000)
 		other := fundKey(t, node, 100_000)
@@ -115,7 +115,7 @@ func TestMineOptionsDecideTheCoinbaseAndTheTime(t *testing.T) {
 
 func TestFundAddress(t *testing.T) {
 	t.Parallel()
-	node := Start(t)
+	node := Start(t, WithBlocks(120))
 	script := someScript(t)
 	address, err := btcutil.NewAddressTaproot(script[2:], &chaincfg.RegressionNetParams)
 	must(t, err)
@@ -129,7 +129,7 @@ func TestFundAddress(t *testing.T) {
 }
 
 func TestMineUntilConfirmed(t *testing.T) {
-	onEachProgram(t, func(t *testing.T, node *Node) {
+	onEachWithCoins(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		coin, err := node.Fund(ctx, someScript(t), 50_000)
 		must(t, err)

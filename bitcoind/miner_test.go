@@ -13,7 +13,7 @@ import (
 )
 
 func TestMineTakesTheMempoolInOrder(t *testing.T) {
-	onEachProgram(t, func(t *testing.T, node *Node) {
+	onEachWithCoins(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		// More payments than the miner has mature coins, so that some spend the
 		// unconfirmed change of others.
@@ -70,7 +70,7 @@ func TestMinedTimesIncrease(t *testing.T) {
 }
 
 func TestFundManyPaysEachOutput(t *testing.T) {
-	onEachProgram(t, func(t *testing.T, node *Node) {
+	onEachWithCoins(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		var outputs []*wire.TxOut
 		for i := range 300 {
@@ -196,6 +196,30 @@ func TestMinersCompete(t *testing.T) {
 				}
 				last = height
 			}
+		}
+	})
+}
+
+// TestFirstBlocks gives a new node more blocks than one request holds.
+func TestFirstBlocks(t *testing.T) {
+	onEachProgram(t, func(t *testing.T, node *Node) {
+		ctx := t.Context()
+		const n = 450
+		must(t, node.mineAlone(ctx, n))
+		tip, err := node.Tip(ctx)
+		must(t, err)
+		header, _, err := node.Header(ctx, tip.Hash)
+		must(t, err)
+		if tip.Height != n || header.Timestamp.After(node.Now()) {
+			t.Errorf("tip %v of %v, want height %d and no time of the future", tip, header.Timestamp, n)
+		}
+		// It knows their coins, and mines on.
+		coin, err := node.Fund(ctx, someScript(t), btcutil.SatoshiPerBitcoin)
+		must(t, err)
+		_, err = node.MineUntilConfirmed(ctx, coin.Hash, 1)
+		must(t, err)
+		if height, err := node.Height(ctx); err != nil || height != n+1 {
+			t.Errorf("height %d, %v; want %d: it mined to pay", height, err, n+1)
 		}
 	})
 }

@@ -30,7 +30,7 @@ func feeOf(t *testing.T, node *Node, tx *wire.MsgTx) int64 {
 }
 
 func TestMiniWalletPays(t *testing.T) {
-	onEachProgram(t, func(t *testing.T, node *Node) {
+	onEachWithCoins(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		w := newWallet(t, node, 3, 1_000_000)
 		script := someScript(t)
@@ -66,7 +66,7 @@ func TestMiniWalletPays(t *testing.T) {
 
 func TestMiniWalletReplacesAndRefuses(t *testing.T) {
 	t.Parallel()
-	node := Start(t, local()...)
+	node := Start(t, append(local(), WithBlocks(120))...)
 	ctx := t.Context()
 	w := newWallet(t, node, 2, 100_000)
 	first, err := w.Send(ctx, Payment{FeeRate: 1000})
@@ -101,7 +101,7 @@ func TestMiniWalletReplacesAndRefuses(t *testing.T) {
 }
 
 func TestMiniWalletChain(t *testing.T) {
-	onEachProgram(t, func(t *testing.T, node *Node) {
+	onEachWithCoins(t, func(t *testing.T, node *Node) {
 		w := newWallet(t, node, 1, 1_000_000)
 		txs, err := w.BuildChain(20, Payment{FeeRate: 2000})
 		must(t, err)

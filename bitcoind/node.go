@@ -243,14 +243,13 @@ func (n *Node) equip(ctx context.Context, s *settings, chain *premined) (err err
 	if n.Miner, err = NewMiner(n.Client, seed); err != nil || s.member > 0 {
 		return err
 	}
-	missing := s.blocks
-	if chain != nil {
-		missing = 1
-		if err := n.adopt(chain); err != nil {
-			return err
-		}
+	if chain == nil {
+		return n.mineAlone(ctx, s.blocks)
 	}
-	_, err = n.Mine(ctx, missing)
+	if err := n.adopt(chain); err != nil {
+		return err
+	}
+	_, err = n.Mine(ctx, 1)
 	return err
 }
 
@@ -275,6 +274,7 @@ func (n *Node) awaitReady(ctx context.Context, ask func(context.Context) error) 
 		case <-running.Done():
 		}
 	}()
+	begun := time.Now()
 	for {
 		err := ask(running)
 		if err == nil {
@@ -289,7 +289,8 @@ func (n *Node) awaitReady(ctx context.Context, ask func(context.Context) error) 
 			return err
 		default:
 		}
-		if pause(ctx, readyPoll) != nil {
+		// What takes long anyway is asked less often, by many nodes that start at once.
+		if pause(ctx, max(readyPoll, time.Since(begun)/10)) != nil {
 			return fmt.Errorf("%w before the node answered (%v); its log ends:\n%s", ctx.Err(), err, n.LogTail(20))
 		}
 	}

@@ -150,8 +150,7 @@ func makePremined(ctx context.Context, s *settings, r recipe, n int, dir string)
 		return nil, err
 	}
 	defer node.Close()
-	// In the past, so that a node's own blocks have room before the present.
-	if _, err := node.Mine(ctx, n, MineAt(time.Now().Add(-time.Duration(n)*time.Second))); err != nil {
+	if err := node.mineAlone(ctx, n); err != nil {
 		return nil, err
 	}
 	for _, coin := range node.Miner.coins {

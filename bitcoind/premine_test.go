@@ -149,31 +149,19 @@ func TestCopyFileLeavesOutZeros(t *testing.T) {
 // TestChainThatIsKeptIsMadeAnew damages the chain that is kept as crashes, full
 // disks and people do. Whoever comes next makes it anew.
 func TestChainThatIsKeptIsMadeAnew(t *testing.T) {
-	if local() == nil {
+	binary := nodeProgram(local())
+	if binary == "" {
 		t.Skip("no local bitcoind")
 	}
 	cache := t.TempDir()
 	t.Setenv("XDG_CACHE_HOME", cache)
-	start := func(what string) {
-		t.Helper()
-		node, err := Open(t.Context(), append(local(), WithBlocks(8))...)
-		if err != nil {
-			t.Fatalf("%s: %v", what, err)
-		}
-		if height, err := node.Height(t.Context()); err != nil || height != 8 {
-			t.Errorf("%s: height %d, %v; want 8", what, height, err)
-		}
-		must(t, node.Close())
-		if found, err := filepath.Glob(filepath.Join(cache, "go-bitcoind-regtest", "*.new")); err != nil || len(found) != 0 {
-			t.Errorf("%s: left %v, %v", what, found, err)
-		}
-	}
-	start("at first")
-	dirs, err := filepath.Glob(filepath.Join(cache, "go-bitcoind-regtest", "*", "premined.json"))
-	if err != nil || len(dirs) != 1 {
-		t.Fatalf("kept %v, %v", dirs, err)
-	}
-	dir := filepath.Dir(dirs[0])
+	const blocks = 7 // and one of the node that begins with them
+	s := &settings{binary: binary, poll: time.Millisecond, logf: t.Logf}
+	r, err := explicitBinary(binary)(t.Context(), s)
+	must(t, err)
+	chain, err := premine(t.Context(), s, r, blocks)
+	must(t, err)
+	dir := chain.dir
 	for what, damage := range map[string]func() error{
 		"a file is cut":       func() error { return os.Truncate(filepath.Join(dir, "regtest", "blocks", "blk00000.dat"), 100) },
 		"a file is gone":      func() error { return os.RemoveAll(filepath.Join(dir, "regtest", "chainstate")) },
@@ -185,10 +173,24 @@ func TestChainThatIsKeptIsMadeAnew(t *testing.T) {
 		"a lock lies about":   func() error { return os.WriteFile(dir+".lock", []byte("of one that was killed"), 0o600) },
 	} {
 		must(t, damage())
-		start(what)
-		if _, err := loadPremined(dir); err != nil {
+		if chain, err = premine(t.Context(), s, r, blocks); err != nil {
+			t.Fatalf("%s: %v", what, err)
+		}
+		if _, err := loadPremined(dir); err != nil || chain.dir != dir {
 			t.Errorf("%s: afterwards %v", what, err)
 		}
+		if found, err := filepath.Glob(filepath.Join(cache, "go-bitcoind-regtest", "*.new")); err != nil || len(found) != 0 {
+			t.Errorf("%s: left %v, %v", what, found, err)
+		}
+	}
+	node := Start(t, WithBinary(binary), WithBlocks(blocks+1))
+	if height, err := node.Height(t.Context()); err != nil || height != blocks+1 {
+		t.Errorf("height %d, %v; want %d", height, err, blocks+1)
+	}
+	block, err := node.Block(t.Context(), node.hashAt(t, blocks))
+	must(t, err)
+	if coinbase := block.Transactions[0].TxHash().String(); coinbase != chain.Coins[blocks-1].TxID {
+		t.Errorf("its last block but one pays %s, and the chain that is kept %s", coinbase, chain.Coins[blocks-1].TxID)
 	}
 }
 

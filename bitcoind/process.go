@@ -30,6 +30,7 @@ type program interface {
 // an interrupt at the terminal reaches the caller and not the node.
 type process struct {
 	argv  []string
+	env   []string // added to this process's own
 	dir   string
 	log   string // receives standard output and error
 	guard *guard
@@ -66,6 +67,7 @@ func (p *process) start(args ...string) error {
 	defer log.Close()
 	cmd := exec.Command("/bin/sh", slices.Concat([]string{"-c", gateScript, "sh"}, p.argv, args)...)
 	cmd.Dir = p.dir
+	cmd.Env = append(os.Environ(), p.env...)
 	cmd.ExtraFiles = []*os.File{gate}
 	cmd.Stdout, cmd.Stderr = log, log
 	cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}

@@ -174,7 +174,7 @@ func TestProxyTakesBatchesAndNonsense(t *testing.T) {
 // TestLostReplyOfARealPayment is the case that the proxy is for: the caller hears
 // nothing, yet the payment was made.
 func TestLostReplyOfARealPayment(t *testing.T) {
-	onEachProgram(t, func(t *testing.T, node *Node) {
+	onEachWithCoins(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		coin := fundKey(t, node, 100_000)
 		tx := coin.spend(t, someScript(t), 1000)

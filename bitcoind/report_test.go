@@ -12,7 +12,7 @@ import (
 )
 
 func TestReportTellsWhatATestNeeds(t *testing.T) {
-	onEachProgram(t, func(t *testing.T, node *Node) {
+	onEachWithCoins(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		coin, err := node.Fund(ctx, someScript(t), 50_000)
 		must(t, err)

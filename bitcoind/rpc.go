@@ -115,28 +115,73 @@ type rpcResponse struct {
 // answered with one, else a *TransportError, which wraps the context's error
 // when that ended first.
 func (c *Client) Call(ctx context.Context, method string, out any, params ...any) error {
+	request := c.request(method, params)
+	var response rpcResponse
+	status, err := c.exchange(ctx, method, request, &response)
+	if err != nil {
+		return err
+	}
+	return response.decode(request, status, out)
+}
+
+// callInTurn makes one call for each list of parameters, all in one request, which
+// the node executes in order. It returns the results, or the first error.
+func (c *Client) callInTurn(ctx context.Context, method string, params [][]any) ([]json.RawMessage, error) {
+	requests := make([]rpcRequest, len(params))
+	for i := range params {
+		requests[i] = c.request(method, params[i])
+	}
+	var responses []rpcResponse
+	status, err := c.exchange(ctx, method, requests, &responses)
+	if err != nil {
+		return nil, err
+	}
+	if len(responses) != len(requests) {
+		return nil, &TransportError{Method: method, Status: status, Err: fmt.Errorf("%d responses to %d calls", len(responses), len(requests))}
+	}
+	results := make([]json.RawMessage, len(responses))
+	for i, response := range responses {
+		if err := response.decode(requests[i], status, &results[i]); err != nil {
+			return nil, err
+		}
+	}
+	return results, nil
+}
+
+func (c *Client) request(method string, params []any) rpcRequest {
 	if params == nil {
 		params = []any{}
 	}
-	id := c.nextID.Add(1)
 	// Version 1.0 is what bitcoind and btcd have in common.
-	body, err := json.Marshal(rpcRequest{Version: "1.0", ID: id, Method: method, Params: params})
+	return rpcRequest{Version: "1.0", ID: c.nextID.Add(1), Method: method, Params: params}
+}
+
+// exchange sends one request or several and reads what comes back.
+func (c *Client) exchange(ctx context.Context, method string, requests, responses any) (status int, err error) {
+	body, err := json.Marshal(requests)
 	if err != nil {
-		return fmt.Errorf("bitcoind: %s: encode parameters: %w", method, err)
+		return 0, fmt.Errorf("bitcoind: %s: encode parameters: %w", method, err)
 	}
 	status, reply, err := c.post(ctx, body)
+	if err == nil {
+		if err = json.Unmarshal(reply, responses); err != nil {
+			err = fmt.Errorf("unreadable response %q: %w", excerpt(reply), err)
+		}
+	}
 	if err != nil {
-		return &TransportError{Method: method, Status: status, Err: err}
+		return status, &TransportError{Method: method, Status: status, Err: err}
 	}
-	var response rpcResponse
-	if err := json.Unmarshal(reply, &response); err != nil {
-		return &TransportError{Method: method, Status: status, Err: fmt.Errorf("unreadable response %q: %w", excerpt(reply), err)}
-	}
-	if response.ID == nil || *response.ID != id {
+	return status, nil
+}
+
+// decode reads the result into out, if it answers the request.
+func (r rpcResponse) decode(request rpcRequest, status int, out any) error {
+	method := request.Method
+	if r.ID == nil || *r.ID != request.ID {
 		return &TransportError{Method: method, Status: status, Err: errors.New("response to another call")}
 	}
-	if response.Error != nil {
-		return &RPCError{Method: method, Code: response.Error.Code, Message: response.Error.Message}
+	if r.Error != nil {
+		return &RPCError{Method: method, Code: r.Error.Code, Message: r.Error.Message}
 	}
 	if status != http.StatusOK {
 		return &TransportError{Method: method, Status: status, Err: errors.New("no error in the response")}
@@ -144,11 +189,11 @@ func (c *Client) Call(ctx context.Context, method string, out any, params ...any
 	if out == nil {
 		return nil
 	}
-	if response.Result == nil {
+	if r.Result == nil {
 		return &TransportError{Method: method, Status: status, Err: errors.New("no result in the response")}
 	}
-	if err := json.Unmarshal(response.Result, out); err != nil {
-		return &TransportError{Method: method, Status: status, Err: fmt.Errorf("%w %q: %w", errResult, excerpt(response.Result), err)}
+	if err := json.Unmarshal(r.Result, out); err != nil {
+		return &TransportError{Method: method, Status: status, Err: fmt.Errorf("%w %q: %w", errResult, excerpt(r.Result), err)}
 	}
 	return nil
 }

@@ -248,3 +248,44 @@ func TestWaitTellsItsOnlyLook(t *testing.T) {
 		t.Errorf("%v, want a WaitError that saw a state", err)
 	}
 }
+
+// TestCallInTurn has two calls in one request, whose answers must all be there, in
+// their order.
+func TestCallInTurn(t *testing.T) {
+	for name, test := range map[string]struct {
+		reply string
+		want  error // nil: two results
+	}{
+		"both":             {`[{"id":1,"result":null},{"id":2,"result":"x"}]`, nil},
+		"one is an error":  {`[{"id":1,"result":null},{"id":2,"error":{"code":-25,"message":"no"}}]`, &RPCError{Code: -25}},
+		"one is missing":   {`[{"id":1,"result":null}]`, &TransportError{}},
+		"they are swapped": {`[{"id":2,"result":null},{"id":1,"result":null}]`, &TransportError{}},
+		"one for all":      {`{"id":1,"result":null}`, &TransportError{}},
+		"none":             {``, &TransportError{}},
+	} {
+		server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+			var requests []rpcRequest
+			if err := json.NewDecoder(r.Body).Decode(&requests); err != nil || len(requests) != 2 {
+				t.Errorf("%s: %d requests, %v", name, len(requests), err)
+			}
+			io.WriteString(w, test.reply)
+		}))
+		client := newClient(Config{URL: server.URL})
+		results, err := client.callInTurn(t.Context(), "submitblock", [][]any{{"a"}, {"b"}})
+		server.Close()
+		switch want := test.want.(type) {
+		case nil:
+			if err != nil || len(results) != 2 || string(results[0]) != "null" || string(results[1]) != `"x"` {
+				t.Errorf("%s: %s, %v", name, results, err)
+			}
+		case *RPCError:
+			if !errors.Is(err, want) {
+				t.Errorf("%s: %v, want %v", name, err, want)
+			}
+		case *TransportError:
+			if !errors.As(err, &want) {
+				t.Errorf("%s: %v, want a TransportError", name, err)
+			}
+		}
+	}
+}

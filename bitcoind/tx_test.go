@@ -47,7 +47,7 @@ func (s spendable) spend(t *testing.T, script []byte, fee int64) *wire.MsgTx {
 }
 
 func TestBroadcastThroughATransactionsLife(t *testing.T) {
-	onEachProgram(t, func(t *testing.T, node *Node) {
+	onEachWithCoins(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		first := fundKey(t, node, 100_000)
 		second := spendable{key: first.key, script: first.script, amount: 99_000}
@@ -105,7 +105,7 @@ func TestBroadcastThroughATransactionsLife(t *testing.T) {
 }
 
 func TestTxOfADisconnectedBlock(t *testing.T) {
-	onEachProgram(t, func(t *testing.T, node *Node) {
+	onEachWithCoins(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		coin := fundKey(t, node, 100_000)
 		fork, err := node.Tip(ctx)
@@ -168,7 +168,7 @@ func TestUnknownThings(t *testing.T) {
 }
 
 func TestScanDescriptor(t *testing.T) {
-	onEachProgram(t, func(t *testing.T, node *Node) {
+	onEachWithCoins(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		account, err := hdkeychain.NewMaster(make([]byte, 32), &chaincfg.RegressionNetParams)
 		must(t, err)

@@ -8,7 +8,7 @@ import (
 )
 
 func TestUTXO(t *testing.T) {
-	node := Start(t)
+	node := Start(t, WithBlocks(120))
 	script := append([]byte{0x51, 32}, bytes.Repeat([]byte{0x01}, 32)...)
 	at, err := node.Fund(t.Context(), script, 12_345_678)
 	if err != nil {

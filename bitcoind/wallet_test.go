@@ -14,7 +14,7 @@ import (
 )
 
 func TestNamedWallets(t *testing.T) {
-	onEachProgram(t, func(t *testing.T, node *Node) {
+	onEachWithCoins(t, func(t *testing.T, node *Node) {
 		ctx := t.Context()
 		alice, err := node.Wallet(ctx, "alice & co")
 		if node.Info().Kind == "btcd" {
@@ -60,7 +60,7 @@ func TestNamedWallets(t *testing.T) {
 
 func TestWalletImportsDescriptors(t *testing.T) {
 	t.Parallel()
-	node := Start(t, local()...)
+	node := Start(t, append(local(), WithBlocks(120))...)
 	ctx := t.Context()
 	master, err := hdkeychain.NewMaster(make([]byte, 32), &chaincfg.RegressionNetParams)
 	must(t, err)
@@ -113,7 +113,7 @@ func TestAmountText(t *testing.T) {
 // TestOneWalletForAll opens one wallet in several places at once.
 func TestOneWalletForAll(t *testing.T) {
 	t.Parallel()
-	node := Start(t, local()...)
+	node := Start(t, append(local(), WithBlocks(120))...)
 	node.Require(t, CanHoldWallets, CanFreezeTime)
 	ctx := t.Context()
 	var group errgroup.Group
