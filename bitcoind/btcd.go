@@ -1,6 +1,7 @@
 package bitcoind
 
 import (
+	"cmp"
 	"context"
 	"encoding/hex"
 	"errors"
@@ -9,13 +10,20 @@ import (
 	"os/exec"
 	"path/filepath"
 	"strings"
+	"sync"
 
 	"github.com/btcsuite/btcd/chaincfg/chainhash"
 	"github.com/btcsuite/btcd/wire"
 )
 
-// btcdModule is built at the version that the importing module's go.mod names.
-const btcdModule = "github.com/btcsuite/btcd"
+const (
+	// btcdModule is built at the version that the importing module's go.mod names, if
+	// it names it as a tool.
+	btcdModule = "github.com/btcsuite/btcd"
+	// btcdVersion is one whose packages fit those that this package imports; the
+	// newest does not.
+	btcdVersion = "v0.24.2"
+)
 
 // btcdRecipe starts a local btcd.
 func btcdRecipe(binary, rung string) recipe {
@@ -51,7 +59,7 @@ func btcdEnv() []string {
 	return []string{"GOGC=400"}
 }
 
-// findBtcd looks for btcd, and as a last resort builds it.
+// findBtcd looks for btcd, and as a last resort has the importing module build it.
 func findBtcd(ctx context.Context, s *settings) (recipe, error) {
 	if path := os.Getenv("BTCD"); path != "" {
 		if err := executable(path); err != nil {
@@ -59,41 +67,46 @@ func findBtcd(ctx context.Context, s *settings) (recipe, error) {
 		}
 		return btcdRecipe(path, "BTCD"), nil
 	}
-	tools, err := toolsDir()
+	if tools, err := toolsDir(); err == nil {
+		if path := filepath.Join(tools, "btcd", "btcd"); executable(path) == nil {
+			return btcdRecipe(path, ".tools"), nil
+		}
+	}
+	path, err := toolBtcd(ctx)
 	if err != nil {
 		return recipe{}, err
 	}
-	path := filepath.Join(tools, "btcd", "btcd")
-	if executable(path) == nil {
-		return btcdRecipe(path, ".tools"), nil
-	}
-	if err := buildBtcd(ctx, path); err != nil {
-		return recipe{}, err
-	}
-	return btcdRecipe(path, "built"), nil
+	return btcdRecipe(path, "go tool"), nil
 }
 
-// buildBtcd builds beside the path and renames, so that another process which
-// does the same never sees half a file.
-func buildBtcd(ctx context.Context, path string) error {
+// builtBtcd is where toolBtcd found it before.
+var builtBtcd struct {
+	sync.Mutex
+	path string
+}
+
+// toolBtcd asks go for the btcd that the module of the working directory has among
+// its tools. Go builds it, at the module's version, and keeps it in its cache.
+func toolBtcd(ctx context.Context) (string, error) {
+	builtBtcd.Lock()
+	defer builtBtcd.Unlock()
+	if executable(builtBtcd.path) == nil {
+		return builtBtcd.path, nil
+	}
 	tool, err := exec.LookPath("go")
 	if err != nil {
-		return errors.New("no .tools/btcd/btcd, and no go in PATH to build it")
+		return "", errors.New("no .tools/btcd/btcd, and no go in PATH to build it")
 	}
-	if err := os.MkdirAll(filepath.Dir(path), 0o755); err != nil {
-		return err
-	}
-	temporary, err := os.MkdirTemp(filepath.Dir(path), "build-")
+	var complaint strings.Builder
+	cmd := exec.CommandContext(ctx, tool, "tool", "-n", btcdModule)
+	cmd.Stderr = &complaint
+	output, err := cmd.Output()
 	if err != nil {
-		return err
+		first, _, _ := strings.Cut(strings.TrimSpace(complaint.String()), "\n")
+		return "", fmt.Errorf("%s (to have it built: go get -tool %s@%s)", cmp.Or(first, err.Error()), btcdModule, btcdVersion)
 	}
-	defer os.RemoveAll(temporary)
-	built := filepath.Join(temporary, "btcd")
-	output, err := exec.CommandContext(ctx, tool, "build", "-o", built, btcdModule).CombinedOutput()
-	if err != nil {
-		return fmt.Errorf("go build %s: %w: %s", btcdModule, err, strings.TrimSpace(string(output)))
-	}
-	return os.Rename(built, path)
+	builtBtcd.path = strings.TrimSpace(string(output))
+	return builtBtcd.path, nil
 }
 
 // staleHeader is Header for a block outside btcd's active chain. btcd keeps the

@@ -13,7 +13,7 @@ import (
 )
 
 // TestCookbookWorks runs every piece of Go in docs/bitcoind.md as a test of its
-// own, in a package that exists only for it.
+// own, in a package that exists only for them.
 func TestCookbookWorks(t *testing.T) {
 	t.Parallel()
 	Start(t, local()...).Require(t, CanConnect, CanHoldWallets)
@@ -46,6 +46,11 @@ var cookbook = sync.OnceValues(func() (binary string, err error) {
 	program.WriteString(cookbookHead)
 	for i, piece := range pieces {
 		body, _, _ := strings.Cut(piece, "```")
+		if strings.HasPrefix(body, "package ") { // a whole file, whose imports are among those above
+			_, body, _ = strings.Cut(body, "\n)\n")
+			program.WriteString(body)
+			continue
+		}
 		name := fmt.Sprintf("TestPiece%d", i)
 		if strings.Contains(body, "WithExternal") {
 			name = "compiled" // there is no such node

@@ -23,23 +23,24 @@
 //     [Miner.FillMempool], [Miner.Evict], [Miner.TeachFeeRate].
 //   - Time: [Client.Freeze], [Client.Advance], [Miner.MineMedianTime].
 //   - Faults: [Proxy] between the code under test and its node; [Net.Partition].
-//   - Following: [Client.Follow] for blocks, [Client.Watch] for the mempool too.
+//   - Following: [Client.Follow] for blocks, [Client.Watch] for transactions too.
 //   - Diagnosis: [Node.Report], [Node.ExpectLog], [Node.Require], [WaitError].
 //
 // docs/bitcoind.md is a cookbook.
 //
 // # What it promises
 //
-// [Start] and [Open] return a node that answers, with a data directory and
-// ports of its own. They look for a node program in this order and use the
-// first that starts: the option [WithBinary] or the variable BITCOIND;
-// bitcoind in PATH; .tools/bitcoind/bin/bitcoind beside go.mod (or in
-// DAOBANK_TOOLS); a Docker image that is already present (BITCOIND_IMAGE,
-// by default daobank/bitcoind:regtest; nothing is ever pulled); and last
-// btcd, from the variable BTCD or built from the version that go.mod names.
-// [WithExternal] uses a node that runs already. Hundreds may be started at once:
-// they start in turn. [Node.Info] says which one it
-// became; when none starts, [NoNodeError] says why for each.
+// [Start] and [Open] return a node that answers, with a data directory and ports
+// of its own. They look for a node program in this order and use the first that
+// starts: the option [WithBinary] or the variable BITCOIND; bitcoind in PATH;
+// .tools/bitcoind/bin/bitcoind beside go.mod (or in DAOBANK_TOOLS); a Docker
+// image that is already present (BITCOIND_IMAGE, by default
+// daobank/bitcoind:regtest; nothing is ever pulled); and last btcd, from the
+// variable BTCD or, where the importing module has it among its tools (go get
+// -tool github.com/btcsuite/btcd@v0.24.2), as go builds it. [WithExternal] uses
+// a node that runs already. Hundreds may be started at once: they start in turn.
+// [Node.Info] says which one it became; when none starts, [NoNodeError] says why
+// for each.
 //
 // Nothing is left behind. [Node.Close] kills the node and removes its
 // directory; if this process dies without calling it, even by SIGKILL, a small
@@ -53,8 +54,10 @@
 // satoshis per 1,000 virtual bytes.
 //
 // [Client.Follow] reports every connected and disconnected block, in order,
-// once each, through reorganisations and restarts of the node. Announcements by
-// ZMQ ([WithZMQ]) make it quicker and are never what it relies on.
+// once each, through reorganisations and restarts of the node. [Client.Watch] adds
+// every transaction of those blocks, also one that was in no mempool, and what the
+// mempool holds whenever it looks. Announcements by ZMQ ([WithZMQ]) make both
+// quicker and are never what they rely on.
 //
 // # What happens on failure
 //

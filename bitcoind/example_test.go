@@ -403,8 +403,10 @@ func ExampleClient_Watch() {
 			if _, err := node.Mine(ctx, 1); err != nil {
 				log.Fatal(err)
 			}
+		case change.Kind == bitcoind.TxConfirmed && change.TxID == coin.Hash:
+			fmt.Println("in a block")
 		case change.Kind == bitcoind.BlockConnected:
-			fmt.Println("a block")
+			fmt.Println("which is connected")
 		case change.Kind == bitcoind.TxLeft && change.TxID == coin.Hash:
 			fmt.Println("no longer waiting")
 			return
@@ -412,7 +414,8 @@ func ExampleClient_Watch() {
 	}
 	// Output:
 	// seen
-	// a block
+	// in a block
+	// which is connected
 	// no longer waiting
 }
 

@@ -2,6 +2,7 @@ package bitcoind
 
 import (
 	"bufio"
+	"cmp"
 	"context"
 	"errors"
 	"flag"
@@ -194,6 +195,7 @@ func TestLadderNamesEachRung(t *testing.T) {
 	t.Setenv("PATH", t.TempDir())
 	t.Setenv("DAOBANK_TOOLS", t.TempDir())
 	t.Setenv("BITCOIND_IMAGE", "no-such-image:at-all")
+	builtBtcd.path = "" // what an earlier test found
 	_, err := Open(t.Context())
 	var none *NoNodeError
 	if !errors.As(err, &none) {
@@ -209,8 +211,37 @@ func TestLadderNamesEachRung(t *testing.T) {
 	if got := strings.Join(rungs, " "); got != "PATH .tools docker btcd" {
 		t.Errorf("rungs %q", got)
 	}
-	if !strings.Contains(err.Error(), "make setup") {
-		t.Errorf("no advice in %q", err)
+	for _, advice := range []string{"BITCOIND", "bitcoincore.org", "make setup"} {
+		if !strings.Contains(err.Error(), advice) {
+			t.Errorf("no %s in %q", advice, err)
+		}
+	}
+}
+
+// TestBtcdIsAToolOfTheImporter asks for btcd in a module that has it among its
+// tools, as this one, and in one that has not.
+func TestBtcdIsAToolOfTheImporter(t *testing.T) {
+	if _, err := exec.LookPath("go"); err != nil {
+		t.Skip(err)
+	}
+	t.Setenv("BTCD", "")
+	t.Setenv("DAOBANK_TOOLS", t.TempDir())
+	builtBtcd.path = ""
+	node := Start(t, WithBtcd())
+	if info := node.Info(); info.Kind != "btcd" || !strings.HasPrefix(info.Source, "go tool ") {
+		t.Errorf("info %v, want the btcd that go built", info)
+	}
+	same := Start(t, WithBinary(strings.TrimPrefix(node.Info().Source, "go tool ")))
+	if same.Info().Kind != "btcd" {
+		t.Errorf("the same program by name is taken for %v", same.Info())
+	}
+	builtBtcd.path = ""
+	dir := t.TempDir()
+	must(t, os.WriteFile(filepath.Join(dir, "go.mod"), []byte("module example.com/stranger\n\ngo 1.26\n"), 0o600))
+	t.Chdir(dir)
+	_, err := Open(t.Context(), WithBtcd())
+	if err == nil || !strings.Contains(err.Error(), "go get -tool github.com/btcsuite/btcd@v") {
+		t.Errorf("error %v, want advice", err)
 	}
 }
 
@@ -394,7 +425,7 @@ func TestContainersThatNeverStartedAreSwept(t *testing.T) {
 	must(t, err)
 	label := fmt.Sprintf("%s.test.%d", ours, os.Getpid())
 	created, err := pool.Client.CreateContainer(docker.CreateContainerOptions{
-		Config: &docker.Config{Image: defaultImage, Entrypoint: []string{"/bin/sh"}, Labels: map[string]string{label: ""}},
+		Config: &docker.Config{Image: cmp.Or(os.Getenv("BITCOIND_IMAGE"), defaultImage), Entrypoint: []string{"/bin/sh"}, Labels: map[string]string{label: ""}},
 	})
 	must(t, err)
 	must(t, sweep(t.Context(), pool, label, time.Hour))

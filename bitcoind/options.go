@@ -22,7 +22,8 @@ type settings struct {
 	logf        func(format string, args ...any)
 }
 
-// WithBinary starts this bitcoind and looks for no other.
+// WithBinary starts this bitcoind, or btcd if its name begins so, and looks for no
+// other.
 func WithBinary(path string) Option { return func(s *settings) { s.binary = path } }
 
 // WithDocker starts a container of this image, which must be present, and

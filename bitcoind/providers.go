@@ -57,7 +57,8 @@ func (e *NoNodeError) Error() string {
 	for _, rung := range e.Rungs {
 		fmt.Fprintf(&b, "  %s: %v\n", rung.Rung, rung.Err)
 	}
-	b.WriteString("run `make setup` to install one, or set BITCOIND to a bitcoind 28 or newer")
+	b.WriteString("What would help: a bitcoind 28 or newer, unpacked anywhere, with its path in BITCOIND or its folder in PATH\n" +
+		"(https://bitcoincore.org/en/download; in the repository of this package, `make setup`)")
 	return b.String()
 }
 
@@ -100,6 +101,9 @@ func explicitBinary(path string) func(context.Context, *settings) (recipe, error
 		}
 		if path, err = filepath.Abs(path); err != nil {
 			return recipe{}, err
+		}
+		if strings.HasPrefix(filepath.Base(path), "btcd") {
+			return btcdRecipe(path, "explicit"), nil
 		}
 		return coreRecipe(path, "explicit"), nil
 	}
