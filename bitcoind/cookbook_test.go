@@ -7,6 +7,7 @@ import (
 	"os"
 	"os/exec"
 	"path/filepath"
+	"regexp"
 	"strings"
 	"sync"
 	"testing"
@@ -26,6 +27,35 @@ func TestCookbookWorks(t *testing.T) {
 	run.Dir, run.Env = t.TempDir(), append(os.Environ(), "BITCOIND="+nodeProgram(local()))
 	if out, err := run.CombinedOutput(); err != nil {
 		t.Errorf("%v\n%s", err, out)
+	}
+}
+
+// TestDocumentNamesTestsThatAreThere looks for each test that docs/bitcoind.md
+// says shows a promise.
+func TestDocumentNamesTestsThatAreThere(t *testing.T) {
+	text, err := os.ReadFile(filepath.Join("..", "docs", "bitcoind.md"))
+	if os.IsNotExist(err) {
+		t.Skip("the package stands alone, without its documents")
+	}
+	must(t, err)
+	var code strings.Builder
+	for _, pattern := range []string{"*_test.go", filepath.Join("..", "cmd", "daobank", "*_test.go")} {
+		files, err := filepath.Glob(pattern)
+		must(t, err)
+		for _, file := range files {
+			content, err := os.ReadFile(file)
+			must(t, err)
+			code.Write(content)
+		}
+	}
+	names := regexp.MustCompile("`(Test[A-Z][A-Za-z]{6,})`").FindAllStringSubmatch(string(text), -1)
+	if len(names) < 50 {
+		t.Errorf("only %d tests are named", len(names))
+	}
+	for _, name := range names {
+		if !strings.Contains(code.String(), "func "+name[1]+"(") {
+			t.Errorf("there is no %s", name[1])
+		}
 	}
 }
 

@@ -150,7 +150,10 @@ func TestFundAfterTheChainWasLost(t *testing.T) {
 
 func TestMinerSeedDecidesTheKey(t *testing.T) {
 	t.Parallel()
-	node := Start(t, WithMinerSeed([]byte("seed")))
+	node := Start(t, WithMinerSeed([]byte("seed")), WithPoll(7*time.Millisecond))
+	if poll := node.Config().Poll; poll != 7*time.Millisecond {
+		t.Errorf("poll %v", poll)
+	}
 	same, err := NewMiner(node.Client, []byte("seed"))
 	must(t, err)
 	random, err := NewMiner(node.Client, nil)

@@ -73,6 +73,7 @@ rpcbind=127.0.0.1
 rpcallowip=127.0.0.1
 rpcthreads=16
 rpcworkqueue=64
+maxsigcachesize=4
 server=1
 txindex=1
 fallbackfee=0.0002
