@@ -38,6 +38,16 @@ func atMost(name string, value float64, unit string, limit float64) benchTarget 
 	return benchTarget{Name: name, Value: value, Unit: unit, AtMost: &limit, Met: value <= limit}
 }
 
+// jsonFlag lets a bench print by writeBenchJSON.
+func jsonFlag(cmd *cobra.Command, asJSON *bool) {
+	cmd.Flags().BoolVar(asJSON, "json", false, "print one JSON object of figures and, as the last line, one of targets")
+}
+
+// sayTo tells people, line by line, how far a bench is.
+func sayTo(out io.Writer) func(format string, args ...any) {
+	return func(format string, args ...any) { fmt.Fprintf(out, format+"\n", args...) }
+}
+
 // writeBenchJSON prints the figures of a run as one JSON object and, as the last line,
 // its targets.
 func writeBenchJSON(out io.Writer, figures any, targets []benchTarget) error {

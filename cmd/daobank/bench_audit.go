@@ -2,7 +2,6 @@ package main
 
 import (
 	"context"
-	"encoding/json"
 	"errors"
 	"fmt"
 	"io"
@@ -69,15 +68,15 @@ Signing the journal takes most of the minutes that it runs.`,
 				return errors.New("--accounts and --tree: at least 2; --transfers: at least 50,000; --rounds: at least 1; --changed: from 1 to --tree")
 			}
 			b := &auditBench{Machine: thisMachine(), Accounts: o.Accounts, Transfers: o.Transfers, options: o,
-				say: func(format string, args ...any) { fmt.Fprintf(cmd.ErrOrStderr(), format+"\n", args...) }}
+				say: sayTo(cmd.ErrOrStderr())}
 			if err := b.run(cmd.Context()); err != nil {
 				return err
 			}
 			return b.write(cmd.OutOrStdout(), asJSON)
 		},
 	}
+	jsonFlag(cmd, &asJSON)
 	f := cmd.Flags()
-	f.BoolVar(&asJSON, "json", false, "print one JSON object of figures and, as the last line, one of targets")
 	f.IntVar(&o.Accounts, "accounts", 100_000, "members' accounts of the journal")
 	f.IntVar(&o.Transfers, "transfers", 500_000, "transfers of the journal, of one payee each")
 	f.IntVar(&o.Rounds, "rounds", 5, "how often each replay is timed")
@@ -190,13 +189,7 @@ func (b *auditBench) targets() []benchTarget {
 
 func (b *auditBench) write(out io.Writer, asJSON bool) error {
 	if asJSON {
-		encoder := json.NewEncoder(out)
-		if err := encoder.Encode(b); err != nil {
-			return err
-		}
-		return encoder.Encode(struct {
-			Targets []benchTarget `json:"targets"`
-		}{b.targets()})
+		return writeBenchJSON(out, b, b.targets())
 	}
 	w := tabwriter.NewWriter(out, 0, 0, 2, ' ', 0)
 	fmt.Fprintf(w, "%s/%s, %d cores, %s\n\n", b.Machine.GOOS, b.Machine.GOARCH, b.Machine.Cores, b.Machine.Go)

@@ -97,8 +97,8 @@ minutes.`,
 			return b.writeText(cmd.OutOrStdout(), targets)
 		},
 	}
+	jsonFlag(cmd, &asJSON)
 	f := cmd.Flags()
-	f.BoolVar(&asJSON, "json", false, "print one JSON object of figures and, as the last line, one of targets")
 	f.StringVar(&o.SVG, "svg", "", "draw the figures into this file")
 	f.IntVar(&o.Max, "max", 128, "leave out groups of more guardians than this, and their targets")
 	return cmd
@@ -110,7 +110,7 @@ func runCustodyBench(ctx context.Context, o custodyOptions, progress io.Writer) 
 		return nil, nil, err
 	}
 	b := &custodyBench{Machine: thisMachine(), options: o, clock: clock,
-		say: func(format string, args ...any) { fmt.Fprintf(progress, format+"\n", args...) }}
+		say: sayTo(progress)}
 	var targets []benchTarget
 	for _, section := range custodySections {
 		met, err := section(ctx, b)

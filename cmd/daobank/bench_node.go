@@ -91,8 +91,8 @@ start of a container. It takes a few minutes.`,
 			return b.writeText(cmd.OutOrStdout())
 		},
 	}
+	jsonFlag(cmd, &asJSON)
 	f := cmd.Flags()
-	f.BoolVar(&asJSON, "json", false, "print one JSON object of figures and, as the last line, one of targets")
 	f.IntVar(&o.Rounds, "rounds", 15, "how often each step is timed")
 	f.IntVar(&o.Parallel, "parallel", 50, "how many nodes are started at once")
 	f.IntVar(&o.Repeats, "repeats", 20, "how often they are")
@@ -101,7 +101,7 @@ start of a container. It takes a few minutes.`,
 
 func runNodeBench(ctx context.Context, o nodeBenchOptions, progress io.Writer) (*nodeBench, error) {
 	b := &nodeBench{Machine: thisMachine(), LeftOut: []leftOut{}, options: o,
-		say: func(format string, args ...any) { fmt.Fprintf(progress, format+"\n", args...) }}
+		say: sayTo(progress)}
 	// The first node also mines the chain that the others copy.
 	node, err := bitcoind.Open(ctx, bitcoind.WithBlocks(nodeBlocks))
 	if err != nil {
@@ -162,13 +162,9 @@ func (b *nodeBench) writeText(out io.Writer) error {
 	for _, f := range b.Figures {
 		fmt.Fprintf(w, "%s\t%d\t%s\t%s\t%s\n", f.Name, f.Rounds, shortTime(1000*f.MinMS), shortTime(1000*f.MedMS), shortTime(1000*f.MaxMS))
 	}
-	fmt.Fprintln(w, "\ntarget\tmeasured\tat most\t\tmet")
+	fmt.Fprintln(w)
 	for _, t := range b.targets {
-		met := "yes"
-		if !t.Met {
-			met = "NO"
-		}
-		fmt.Fprintf(w, "%s\t%.2f\t%g\t%s\t%s\n", t.Name, t.Value, *t.AtMost, t.Unit, met)
+		fmt.Fprintln(w, t)
 	}
 	for _, l := range b.LeftOut {
 		fmt.Fprintf(w, "\nleft out %s: %s\n", l.Name, l.Reason)
