@@ -15,8 +15,10 @@ SEED ?= 0
 MOMENTS ?= 500
 MINUTES ?= 60
 CHAOS ?= 100
-# How often "make repeat-nodes" runs the tests of package bitcoind, and how many nodes it holds at once.
+# How often "make repeat-nodes" runs the tests of package bitcoind, by how many processes at a time, and how many nodes it
+# holds at once.
 REPEATS ?= 200
+AT_A_TIME ?= 4
 NODES ?= 300
 # What is added to "daobank bench node" and "bench audit", for instance BENCHFLAGS=--json.
 BENCHFLAGS ?=
@@ -116,7 +118,9 @@ chaos-settlement: setup ## Strike bank, node, database and guardians at every bo
 .PHONY: repeat-nodes
 repeat-nodes: setup ## Run the tests of package bitcoind REPEATS times (200), and once with NODES nodes (300) at once
 	$(GO) test -count=1 -timeout 30m ./bitcoind -run '^TestNodesInParallel$$' -args -nodes=$(NODES)
-	$(GO) test -count=$(REPEATS) -shuffle=on -timeout 12h ./bitcoind
+	$(GO) test -c -o bin/bitcoind.test ./bitcoind
+	cd bitcoind && seq $(AT_A_TIME) | xargs -P $(AT_A_TIME) -I '{}' ../bin/bitcoind.test \
+		-test.count=$$((($(REPEATS) + $(AT_A_TIME) - 1) / $(AT_A_TIME))) -test.shuffle=on -test.parallel=4 -test.timeout=12h
 
 .PHONY: bench
 bench: setup ## Run the benchmarks
