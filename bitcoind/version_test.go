@@ -68,6 +68,10 @@ func TestRepliesOfOtherVersions(t *testing.T) {
 		loaded, err := c.mempoolLoaded(t.Context())
 		return loaded, err
 	}
+	txs := func(c *Client) (any, error) {
+		txids, err := c.blockTxs(t.Context(), *chaincfg.RegressionNetParams.GenesisHash)
+		return len(txids), err
+	}
 	fee := func(c *Client) (any, error) { return c.FeeRate(t.Context(), 2) }
 	for _, test := range []struct {
 		name, reply string
@@ -77,13 +81,15 @@ func TestRepliesOfOtherVersions(t *testing.T) {
 		{"warnings as text, before 28", chain(`,"warnings":""`), info, int32(7)},
 		{"warnings as a list, from 28 on", chain(`,"warnings":["a","b"]`), info, int32(7)},
 		{"bits and target, from 29 on", chain(`,"bits":"207fffff","target":"7fffff"`), info, int32(7)},
-		{"a floor of 1 sat/vB, before 30", `{"size":0,"mempoolminfee":0.00001000,"fullrbf":true}`, mempool, int64(1000)},
-		{"a floor of 0.1 sat/vB, from 30 on", `{"size":0,"mempoolminfee":1e-06,"permitbaremultisig":true}`, mempool, int64(100)},
+		{"a floor of 1 sat/vB, before 29.1", `{"size":0,"mempoolminfee":0.00001000,"fullrbf":true}`, mempool, int64(1000)},
+		{"a floor of 0.1 sat/vB, from 29.1 on", `{"size":0,"mempoolminfee":1e-06,"permitbaremultisig":true}`, mempool, int64(100)},
 		{"a refusal without details, before 29", `[{"txid":"` + hash + `","allowed":false,"reject-reason":"dust"}]`, accept, ReasonDust},
 		{"a refusal with details, from 29 on", `[{"txid":"` + hash + `","allowed":false,"reject-reason":"dust","reject-details":"dust, x"}]`, accept, ReasonDust},
 		{"details of a refusal, from 29 on", `[{"txid":"` + hash + `","wtxid":"` + hash + `","allowed":false,"reject-reason":"dust","reject-details":"dust, x"}]`, details, "dust, x"},
 		{"a header without target, before 29", genesis(``), header, int32(0)},
 		{"a header with target, from 29 on", genesis(`,"target":"7fffff0000000000000000000000000000000000000000000000000000000000"`), header, int32(0)},
+		{"a block's transactions, before 29", `{"hash":"` + hash + `","nTx":2,"tx":["` + hash + `","` + hash + `"]}`, txs, 2},
+		{"a block's transactions, from 29 on", genesis(`,"target":"7f","nTx":1,"tx":["` + hash + `"]`), txs, 1},
 		{"a package, 28 to 30", `{"package_msg":"success","tx-results":{},"replaced-transactions":[]}`, pack, true},
 		{"a package refused, 28 to 30", `{"package_msg":"transaction failed","tx-results":{"` + hash + `":{"txid":"` + hash + `","error":"min relay fee not met, 0 < 110"}}}`, pack, false},
 		{"a checksum, 28", `{"descriptor":"wpkh(x)#c","checksum":"c","isrange":false,"issolvable":true,"hasprivatekeys":false}`, checksum, "wpkh(x)#c"},
