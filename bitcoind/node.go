@@ -9,6 +9,7 @@ import (
 	"path/filepath"
 	"runtime"
 	"slices"
+	"strings"
 	"sync"
 	"syscall"
 	"testing"
@@ -283,7 +284,7 @@ func (n *Node) awaitReady(ctx context.Context, ask func(context.Context) error) 
 		select {
 		case <-n.program.ended():
 			err := fmt.Errorf("%s before it answered; its log ends:\n%s", n.program.outcome(), n.LogTail(20))
-			if !portFree(n.home.port) || !portFree(n.home.peerPort) || !portFree(n.home.zmqPort) {
+			if n.portTaken() {
 				return &portTakenError{err}
 			}
 			return err
@@ -294,6 +295,15 @@ func (n *Node) awaitReady(ctx context.Context, ask func(context.Context) error) 
 			return fmt.Errorf("%w before the node answered (%v); its log ends:\n%s", ctx.Err(), err, n.LogTail(20))
 		}
 	}
+}
+
+// portTaken reports whether a stranger has one of the node's ports, or, by the
+// node's own word, had it for the moment that the node wanted it.
+func (n *Node) portTaken() bool {
+	if strings.Contains(strings.ToLower(n.LogTail(20)), syscall.EADDRINUSE.Error()) {
+		return true
+	}
+	return !portFree(n.home.port) || !portFree(n.home.peerPort) || !portFree(n.home.zmqPort)
 }
 
 // errReading: a node answers and still reads what it had written before.

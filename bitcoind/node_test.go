@@ -358,7 +358,8 @@ func containerExists(t *testing.T, id string) bool {
 }
 
 // TestAStrangerIsQuicker takes the first two ports between their choice and the
-// node's start.
+// node's start: one for good, one for a moment, of which only the node's own log
+// tells.
 func TestAStrangerIsQuicker(t *testing.T) {
 	t.Parallel()
 	s := &settings{poll: time.Millisecond, logf: t.Logf}
@@ -370,23 +371,40 @@ func TestAStrangerIsQuicker(t *testing.T) {
 	}
 	r, err := explicitBinary(s.binary)(t.Context(), s)
 	must(t, err)
-	prepare, taken := r.prepare, 0
+	prepare, starts := r.prepare, 0
 	r.prepare = func(h home) (program, error) {
-		if taken++; taken <= 2 {
-			listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", h.port))
-			must(t, err)
-			t.Cleanup(func() { listener.Close() })
+		starts++
+		if starts > 2 {
+			return prepare(h)
 		}
-		return prepare(h)
+		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", h.port))
+		must(t, err)
+		t.Cleanup(func() { listener.Close() })
+		node, err := prepare(h)
+		if starts == 2 {
+			node.(*process).argv = []string{"/bin/sh", "-c", "echo 'Binding RPC failed (Error: Address already in use (98)).'; exit 1"}
+			listener.Close()
+		}
+		return node, err
 	}
 	node, err := open(t.Context(), s, r)
 	must(t, err)
 	node.cleanup(t)
-	if taken != 3 {
-		t.Errorf("%d starts, want 3", taken)
+	if starts != 3 {
+		t.Errorf("%d starts, want 3", starts)
 	}
 	_, err = node.Mine(t.Context(), 1)
 	must(t, err)
+}
+
+// TestPortsAreLeasedWhateverTheTemporaryDirectory: processes of one user that have
+// each a TMPDIR of their own must know of each other's ports.
+func TestPortsAreLeasedWhateverTheTemporaryDirectory(t *testing.T) {
+	first := leaseFiles()[0]
+	t.Setenv("TMPDIR", t.TempDir())
+	if second := leaseFiles()[0]; second != first {
+		t.Errorf("leases in %s and in %s", first, second)
+	}
 }
 
 // TestRestartForgetsNothing looks at once for what a node reads back in the

@@ -33,8 +33,7 @@ func leasePort() (int, error) {
 	ports.Lock()
 	defer ports.Unlock()
 	if ports.file == nil {
-		path := filepath.Join(os.TempDir(), fmt.Sprintf("bitcoind-ports-%d", os.Getuid()))
-		file, err := os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600)
+		file, err := openLeases()
 		if err != nil {
 			return 0, fmt.Errorf("bitcoind: lease a port: %w", err)
 		}
@@ -53,6 +52,22 @@ func leasePort() (int, error) {
 		lockByte(port, syscall.F_UNLCK)
 	}
 	return 0, errors.New("bitcoind: no free port on 127.0.0.1")
+}
+
+// leaseFiles are where processes may meet, best first. TMPDIR does not decide, if
+// that can be helped: many give each process one of its own.
+func leaseFiles() []string {
+	name := fmt.Sprintf("bitcoind-ports-%d", os.Getuid())
+	return []string{filepath.Join("/tmp", name), filepath.Join(os.TempDir(), name)}
+}
+
+func openLeases() (file *os.File, err error) {
+	for _, path := range leaseFiles() {
+		if file, err = os.OpenFile(path, os.O_RDWR|os.O_CREATE, 0o600); err == nil {
+			return file, nil
+		}
+	}
+	return nil, err
 }
 
 // releasePorts ends leases. A port of zero is none.
