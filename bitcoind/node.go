@@ -19,6 +19,7 @@ import (
 const (
 	startTimeout = time.Minute // when the context sets no earlier end
 	readyPoll    = 5 * time.Millisecond
+	slowestPoll  = 100 * time.Millisecond
 	minVersion   = 280000 // of bitcoind, as getnetworkinfo counts
 )
 
@@ -290,8 +291,8 @@ func (n *Node) awaitReady(ctx context.Context, ask func(context.Context) error) 
 			return err
 		default:
 		}
-		// What takes long anyway is asked less often, by many nodes that start at once.
-		if pause(ctx, max(readyPoll, time.Since(begun)/10)) != nil {
+		// What takes long anyway is asked less often: many nodes may start at once.
+		if pause(ctx, min(max(readyPoll, time.Since(begun)/10), slowestPoll)) != nil {
 			return fmt.Errorf("%w before the node answered (%v); its log ends:\n%s", ctx.Err(), err, n.LogTail(20))
 		}
 	}
@@ -300,7 +301,8 @@ func (n *Node) awaitReady(ctx context.Context, ask func(context.Context) error) 
 // portTaken reports whether a stranger has one of the node's ports, or, by the
 // node's own word, had it for the moment that the node wanted it.
 func (n *Node) portTaken() bool {
-	if strings.Contains(strings.ToLower(n.LogTail(20)), syscall.EADDRINUSE.Error()) {
+	log := strings.ToLower(n.LogTail(20))
+	if strings.Contains(log, syscall.EADDRINUSE.Error()) || strings.Contains(log, "unable to bind to") { // the latter of a port for peers
 		return true
 	}
 	return !portFree(n.home.port) || !portFree(n.home.peerPort) || !portFree(n.home.zmqPort)

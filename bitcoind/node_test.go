@@ -357,9 +357,8 @@ func containerExists(t *testing.T, id string) bool {
 	return !errors.As(err, &gone)
 }
 
-// TestAStrangerIsQuicker takes the first two ports between their choice and the
-// node's start: one for good, one for a moment, of which only the node's own log
-// tells.
+// TestAStrangerIsQuicker takes the first ports between their choice and the node's
+// start: one for good, others for a moment, of which only the node's own log tells.
 func TestAStrangerIsQuicker(t *testing.T) {
 	t.Parallel()
 	s := &settings{poll: time.Millisecond, logf: t.Logf}
@@ -374,24 +373,25 @@ func TestAStrangerIsQuicker(t *testing.T) {
 	prepare, starts := r.prepare, 0
 	r.prepare = func(h home) (program, error) {
 		starts++
-		if starts > 2 {
-			return prepare(h)
-		}
-		listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", h.port))
-		must(t, err)
-		t.Cleanup(func() { listener.Close() })
 		node, err := prepare(h)
-		if starts == 2 {
+		must(t, err)
+		switch starts {
+		case 1:
+			listener, err := net.Listen("tcp", fmt.Sprintf("127.0.0.1:%d", h.port))
+			must(t, err)
+			t.Cleanup(func() { listener.Close() })
+		case 2:
 			node.(*process).argv = []string{"/bin/sh", "-c", "echo 'Binding RPC failed (Error: Address already in use (98)).'; exit 1"}
-			listener.Close()
+		case 3:
+			node.(*process).argv = []string{"/bin/sh", "-c", "echo 'Unable to bind to 127.0.0.1:1 on this computer.'; exit 1"}
 		}
-		return node, err
+		return node, nil
 	}
 	node, err := open(t.Context(), s, r)
 	must(t, err)
 	node.cleanup(t)
-	if starts != 3 {
-		t.Errorf("%d starts, want 3", starts)
+	if starts != 4 {
+		t.Errorf("%d starts, want 4", starts)
 	}
 	_, err = node.Mine(t.Context(), 1)
 	must(t, err)
