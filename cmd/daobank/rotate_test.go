@@ -245,7 +245,7 @@ func TestGuardianRotateRefuses(t *testing.T) {
 	}
 	k, err := keep.Open(h.folder)
 	h.must(err)
-	if _, err := rotate("--succession", good, "--yes"); err == nil || !strings.Contains(err.Error(), "stop it, agree, and start it again") {
+	if _, err := rotate("--succession", good, "--yes"); err == nil || !strings.Contains(err.Error(), "stop it, repeat this, and start it again") {
 		t.Errorf("while a process uses the folder that nobody can reach: %v", err)
 	}
 	k.Close()
