@@ -5,6 +5,7 @@ import (
 	"context"
 	"errors"
 	"slices"
+	"strings"
 	"testing"
 
 	"github.com/btcsuite/btcd/wire"
@@ -286,6 +287,29 @@ func TestResolvePaidByAnotherSettlement(t *testing.T) {
 		t.Errorf("bob received %d sat", got)
 	}
 	r.expectAudited()
+}
+
+// As before, but the settlement that pays bob is still in flight. Whether it can still
+// be mined is for a person to see: resolve does not let both pay him.
+func TestResolveRefusesToPayTwice(t *testing.T) {
+	r := newReplaced(t)
+	_, err := r.node.Mine(r.ctx, 1, bitcoind.MineTxs(r.versions[0]))
+	r.must(err)
+	sent := func() bool {
+		next, err := r.desk.Settlements(r.ctx, 3, 1)
+		r.must(err)
+		return len(next) == 1 && next[0].Stage == string(settlement.StageBroadcast)
+	}
+	blocks := 1
+	for ; blocks < 5*depth && !sent(); blocks++ {
+		r.mine(1)
+	}
+	_, err = r.node.Reorg(r.ctx, blocks, bitcoind.ReorgReplace(r.versions[0].TxHash(), r.versions[1]), bitcoind.ReorgLonger(2))
+	r.must(err)
+	var notYet *settlement.NotYetError
+	if _, err := r.desk.Resolve(r.ctx); !errors.As(err, &notYet) || !strings.Contains(notYet.Reason, "the settlement in flight pays it too") {
+		t.Errorf("paid in the branch and by the settlement in flight: %v", err)
+	}
 }
 
 // A bank that follows a branch and leaves out the settlement that it holds, or posts
