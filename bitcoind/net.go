@@ -129,41 +129,51 @@ func (n *Net) links() [][2]int {
 // can break off in between, as one of a node that was just restarted, and is then
 // made again.
 func (n *Net) connect(ctx context.Context) error {
-	for {
-		for _, link := range n.links() {
-			if err := n.mend(ctx, link); err != nil {
-				return fmt.Errorf("bitcoind: link of node %d to node %d: %w", link[0], link[1], err)
-			}
-		}
-		strays, err := n.strays(ctx)
-		if err != nil {
+	for last := ""; ; {
+		strays, err := n.mendAll(ctx)
+		switch {
+		case err != nil && ctx.Err() == nil:
 			return err
-		}
-		if len(strays) == 0 {
+		case err == nil && len(strays) == 0:
 			return nil
+		case err == nil:
+			last = strings.Join(strays, ", ")
+			err = pause(ctx, n.Nodes[0].config.Poll)
 		}
-		if err := pause(ctx, n.Nodes[0].config.Poll); err != nil {
-			return &WaitError{For: "the links of the net", Last: strings.Join(strays, ", "), Err: err}
+		if err != nil {
+			return &WaitError{For: "the links of the net", Last: last, Err: err}
 		}
 	}
 }
 
-// mend makes or cuts one link, if it is not as it should be.
+// mendAll looks at each link once, and says what is still not as it should be.
+func (n *Net) mendAll(ctx context.Context) (strays []string, err error) {
+	for _, link := range n.links() {
+		if err := n.mend(ctx, link); err != nil {
+			return nil, fmt.Errorf("bitcoind: link of node %d to node %d: %w", link[0], link[1], err)
+		}
+	}
+	return n.strays(ctx)
+}
+
+// mend makes or cuts one link, if it is not as it should be. It can be there twice: a
+// node that lost a connection before it knew the other's version tries once more on its
+// own, with the older transport, and does so beside a link that is made meanwhile.
 func (n *Net) mend(ctx context.Context, link [2]int) error {
 	from, to := n.Nodes[link[0]], fmt.Sprintf("127.0.0.1:%d", n.Nodes[link[1]].home.peerPort)
 	peers, err := from.peers(ctx)
 	if err != nil {
 		return err
 	}
-	_, linked := peers[to]
+	links := peers[to].connections
 	switch cut := n.cut[link]; {
-	case cut && linked:
+	case cut && links > 0, links > 1:
 		err = from.Call(ctx, "disconnectnode", nil, to)
 		if errors.Is(err, &RPCError{Code: codeNotConnected}) { // by now
 			return nil
 		}
 		return err
-	case !cut && !linked:
+	case !cut && links == 0:
 		return from.Call(ctx, "addnode", nil, to, "onetry")
 	}
 	return nil
@@ -184,14 +194,12 @@ func (n *Net) strays(ctx context.Context) ([]string, error) {
 		if err != nil {
 			return nil, fmt.Errorf("bitcoind: peers of node %d: %w", i, err)
 		}
-		ready := 0
-		for _, shaken := range peers {
-			if shaken {
-				ready++
-			}
+		connections, ready := 0, 0
+		for _, p := range peers {
+			connections, ready = connections+p.connections, ready+p.ready
 		}
-		if ready != want[i] || len(peers) != want[i] {
-			strays = append(strays, fmt.Sprintf("node %d has %d peers, %d of them ready, and wants %d", i, len(peers), ready, want[i]))
+		if ready != want[i] || connections != want[i] {
+			strays = append(strays, fmt.Sprintf("node %d has %d connections, %d of them ready, and wants %d", i, connections, ready, want[i]))
 		}
 	}
 	return strays, nil
@@ -201,9 +209,12 @@ func (n *Net) strays(ctx context.Context) ([]string, error) {
 // restarted. What Partition cut stays cut.
 func (n *Net) Reconnect(ctx context.Context) error { return n.connect(ctx) }
 
-// peers returns the addresses of a node's peers, and whether they have shaken
-// hands.
-func (c *Client) peers(ctx context.Context) (map[string]bool, error) {
+// peer is how often a node is connected to an address, and how many of these
+// connections have shaken hands.
+type peer struct{ connections, ready int }
+
+// peers returns a node's peers by address.
+func (c *Client) peers(ctx context.Context) (map[string]peer, error) {
 	var r []struct {
 		Address string `json:"addr"`
 		Version int    `json:"version"`
@@ -211,9 +222,14 @@ func (c *Client) peers(ctx context.Context) (map[string]bool, error) {
 	if err := c.Call(ctx, "getpeerinfo", &r); err != nil {
 		return nil, err
 	}
-	peers := make(map[string]bool, len(r))
-	for _, peer := range r {
-		peers[peer.Address] = peer.Version > 0
+	peers := make(map[string]peer, len(r))
+	for _, one := range r {
+		p := peers[one.Address]
+		p.connections++
+		if one.Version > 0 {
+			p.ready++
+		}
+		peers[one.Address] = p
 	}
 	return peers, nil
 }

@@ -2,8 +2,13 @@ package bitcoind
 
 import (
 	"context"
+	"encoding/json"
 	"errors"
 	"fmt"
+	"net/http"
+	"net/http/httptest"
+	"strings"
+	"sync/atomic"
 	"testing"
 	"time"
 )
@@ -74,6 +79,56 @@ func TestNetPartitionsAndHeals(t *testing.T) {
 			t.Errorf("groups %v: no error", groups)
 		}
 	}
+}
+
+// A node that is linked twice, as one that tried again on its own, loses one link.
+func TestNetLinksOnce(t *testing.T) {
+	var links atomic.Int32
+	links.Store(2)
+	node := func(peer string) *Node {
+		client := fakeMethods(t, func(method string) any {
+			switch method {
+			case "disconnectnode":
+				links.Add(-1)
+			case "getpeerinfo":
+				peers := []map[string]any{}
+				for i := range links.Load() {
+					peers = append(peers, map[string]any{"addr": strings.ReplaceAll(peer, "N", fmt.Sprint(i)), "version": 70016})
+				}
+				return peers
+			}
+			return nil
+		})
+		return &Node{Client: client, home: home{peerPort: 7}}
+	}
+	net := &Net{Nodes: []*Node{node("127.0.0.1:100N"), node("127.0.0.1:7")}}
+	ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+	defer cancel()
+	must(t, net.Reconnect(ctx))
+	if got := links.Load(); got != 1 {
+		t.Errorf("%d links, want 1", got)
+	}
+	links.Store(-1) // for ever none
+	short, stop := context.WithTimeout(ctx, 20*time.Millisecond)
+	defer stop()
+	var wait *WaitError
+	if err := net.Reconnect(short); !errors.As(err, &wait) || !strings.Contains(err.Error(), "node 0 has 0 connections") {
+		t.Errorf("without a link: %v, want a WaitError that says so", err)
+	}
+}
+
+// fakeMethods answers each call with what reply returns for its method.
+func fakeMethods(t *testing.T, reply func(method string) any) *Client {
+	t.Helper()
+	server := httptest.NewServer(http.HandlerFunc(func(w http.ResponseWriter, r *http.Request) {
+		var request rpcRequest
+		if err := json.NewDecoder(r.Body).Decode(&request); err != nil {
+			t.Errorf("request: %v", err)
+		}
+		json.NewEncoder(w).Encode(map[string]any{"id": request.ID, "result": reply(request.Method)})
+	}))
+	t.Cleanup(server.Close)
+	return newClient(Config{URL: server.URL, User: "user", Password: "password", Poll: time.Millisecond})
 }
 
 func TestNetIsOfBitcoindOnly(t *testing.T) {
