@@ -158,7 +158,7 @@ func (d *Desk) cutOf(ctx context.Context, w *Withdrawal, f *flight) error {
 		return err
 	}
 	w.FeeShare, w.Version, w.TxID, w.Height = share, s.Version, s.TxID, s.Height
-	w.Waits = s.Waits
+	w.State, w.Waits = WithdrawalSettling, s.Waits
 	if s.Stage == string(StagePosted) {
 		w.State = WithdrawalPaid
 		if w.Posted, err = d.posting(ctx, w); err != nil {

@@ -118,14 +118,15 @@ type Taken struct {
 }
 
 // CutsOf returns the cuts from a batch on that took withdrawals of an account, in
-// order. Like History it may lag a moment behind.
+// order. Unlike History it does not lag: a withdrawal that is not among them was never
+// taken.
 func (s *Store) CutsOf(ctx context.Context, account ledger.AccountID, from uint64) ([]Taken, error) {
 	rows, err := s.reads.Query(ctx, `
-		select m.batch, m.idx, e.bytes, array_agg(-m.amount order by m.line)
-		from movement m join entry e on e.shard = m.shard and e.batch = m.batch and e.idx = m.idx
-		where m.shard = $1 and m.account = $2 and m.batch >= $3 and m.counterparty = $4 and m.amount < 0 and e.kind = $5
-		group by m.batch, m.idx, e.bytes order by m.batch, m.idx`,
-		shard, int64(account), int64(from), int64(ledger.WithdrawalsPending), int16(ledger.KindCut))
+		select p.batch, p.idx, e.bytes, array_agg(p.amount order by p.line)
+		from event_posting p join entry e on e.shard = p.shard and e.batch = p.batch and e.idx = p.idx
+		where p.shard = $1 and p.debit = $2 and p.batch >= $3 and e.kind = $4 and p.credit = `+
+		strconv.Itoa(int(ledger.WithdrawalsPending))+` group by p.batch, p.idx, e.bytes order by p.batch, p.idx`, // as in PostingAfter
+		shard, int64(account), int64(from), int16(ledger.KindCut))
 	if err != nil {
 		return nil, fmt.Errorf("read the cuts of account %s: %w", account, err)
 	}

@@ -1,6 +1,7 @@
 package postgres_test
 
 import (
+	"slices"
 	"sync"
 	"testing"
 
@@ -77,6 +78,35 @@ func TestHistoryShowsBothSides(t *testing.T) {
 		if string(got[0].Reference) != "for bread" || got[4].Reference != nil || got[0].UnixMilli == 0 {
 			t.Errorf("reference %q, time %d", got[0].Reference, got[0].UnixMilli)
 		}
+	}
+}
+
+// What a cut took is known at once, before history is derived.
+func TestCutsOfDoesNotLag(t *testing.T) {
+	b := openBank(t)
+	b.fund()
+	b.commit(b.block(), b.deposit(alice, 5000, 102))
+	payer, _ := b.state.Account(alice)
+	b.commit(b.order(2, &ledger.Order{Payer: alice, Sequence: payer.Sequence + 1, Previous: payer.Last,
+		Body: &ledger.Withdraw{Amount: 2000, FeeMax: 100, Script: append([]byte{0, 20}, make([]byte, 20)...)}}))
+	cuts := func() []postgres.Taken {
+		t.Helper()
+		found, err := b.store.CutsOf(t.Context(), alice, 1)
+		if err != nil {
+			t.Fatal(err)
+		}
+		return found
+	}
+	if got := cuts(); len(got) != 0 {
+		t.Errorf("before the cut: %+v", got)
+	}
+	b.commit(ledger.Entry{Event: &ledger.Cut{Settlement: 1, Version: 1, Inputs: []ledger.OutPoint{{TxID: ledger.Hash{102}, Vout: uint32(alice)}},
+		Payouts: []ledger.CutPayout{{Payer: alice, Sequence: payer.Sequence + 1}}}})
+	if got := cuts(); len(got) != 1 || got[0].Batch != 5 || !slices.Equal(got[0].Amounts, []int64{2100}) {
+		t.Errorf("after the cut: %+v", got)
+	}
+	if got := b.history(alice, 10); len(got) != 0 {
+		t.Errorf("history is derived already: %+v", got)
 	}
 }
 
