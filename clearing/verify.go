@@ -21,8 +21,8 @@ const (
 	// after which alone they can go on.
 	gatherFew = 8
 	// gatherGap is how long after the last ones orders that are neither few nor many
-	// are looked at. With fewer commits and larger equations each costs less, and
-	// what is not used answers sooner than haste does.
+	// are looked at: fewer commits and larger equations leave the cores idle for what
+	// comes next.
 	gatherGap = 2 * time.Millisecond
 )
 
