@@ -31,39 +31,49 @@ func TestNothingUncommittedIsShown(t *testing.T) {
 				what string
 				err  error
 			}
-			answers := make(chan answer, 3)
+			answers := make(chan answer)
 			paid := m[0].pay(m[1].id, 1000)
 			go func() {
 				_, err := b.Submit(t.Context(), paid)
 				answers <- answer{"payment", err}
 			}()
 			b.waitForCommit()
-			seen := make(chan ledger.Amount, 1)
-			go func() {
-				answers <- answer{"view", b.View(t.Context(), func(s *ledger.State) { seen <- s.Balance(m[0].id) })}
-			}()
-			if got := <-seen; got != 0 {
-				t.Fatalf("the view ran on a balance of %d, want the payment applied", got)
+			// So many orders that they are judged while a commit is under way; the last
+			// one, which is accepted, tells when.
+			orders := make([]*ledger.Order, 100)
+			for i := range orders {
+				payer := *m[0]
+				orders[i] = payer.pay(m[1].id, ledger.Amount(i+1))
 			}
+			orders[len(orders)-1] = m[1].pay(m[0].id, 7)
 			go func() {
-				_, err := b.Submit(t.Context(), m[0].pay(m[1].id, 1))
-				answers <- answer{"refusal", err}
+				outcomes := b.SubmitMany(t.Context(), orders)
+				answers <- answer{"first refusal", outcomes[0].Err}
+				answers <- answer{"last payment", outcomes[len(orders)-1].Err}
 			}()
-			b.eventually("the second order is judged", func() bool { return b.Stats().Queued == 0 })
+			waiting := 3
+			b.eventually("a view runs on the books after all orders", func() bool {
+				seen := make(chan ledger.Amount, 1)
+				waiting++
+				go func() {
+					answers <- answer{"view", b.View(t.Context(), func(s *ledger.State) { seen <- s.Balance(m[0].id) })}
+				}()
+				return <-seen == 7
+			})
 			select {
 			case a := <-answers:
 				t.Fatalf("the %s was answered before the commit: %v", a.what, a.err)
 			case <-time.After(100 * time.Millisecond): // the chance to be wrong
 			}
 			b.exec(blocker, c.finish)
-			for range 3 {
+			for range waiting {
 				a := <-answers
 				switch {
 				case !c.lands && !errors.Is(a.err, clearing.ErrStopped):
 					t.Errorf("the %s: %v, want ErrStopped", a.what, a.err)
-				case c.lands && a.what == "refusal" && ledger.CodeOf(a.err) != ledger.CodeFunds:
-					t.Errorf("the refusal: %v, want insufficient funds", a.err)
-				case c.lands && a.what != "refusal" && a.err != nil:
+				case c.lands && a.what == "first refusal" && ledger.CodeOf(a.err) != ledger.CodeFunds:
+					t.Errorf("the first refusal: %v, want insufficient funds", a.err)
+				case c.lands && a.what != "first refusal" && a.err != nil:
 					t.Errorf("the %s: %v", a.what, a.err)
 				}
 			}
