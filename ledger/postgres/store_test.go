@@ -402,14 +402,23 @@ func TestWatchedWrites(t *testing.T) {
 	if err := store.Commit(ctx, b.prepare(b.pay(2, ledger.Payment{Payee: bob, Amount: 1}))); err != nil {
 		t.Fatal(err) // an order alone is not watched
 	}
+	before := proxy.RoundTrips()
 	if err := store.Commit(ctx, b.prepare(b.block())); err != nil {
 		t.Fatal(err)
+	}
+	if trips := proxy.RoundTrips() - before; trips != 1 {
+		t.Errorf("a commit waits for the server %d times, want once", trips)
+	}
+	refused := b.prepare(b.block())
+	refused.Deltas = append(refused.Deltas, postgres.Delta{Account: bob, Amount: 1})
+	if err := store.Commit(ctx, refused); err == nil || errors.Is(err, postgres.ErrAmbiguous) {
+		t.Errorf("a batch that does not balance: %v", err)
 	}
 	proxy.Watch(nil)
 	mu.Lock()
 	defer mu.Unlock()
 	want := []string{"signed[] false", "signed[] true", "broadcast[] false", "mined[] false", "mined[] true",
-		"[64] false", "[64] true"}
+		"[64] false", "[64] true", "[64] false"}
 	if !slices.Equal(seen, want) {
 		t.Errorf("the watcher sees %q, want %q", seen, want)
 	}

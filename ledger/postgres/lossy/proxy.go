@@ -43,6 +43,7 @@ type Proxy struct {
 	server   *pgconn.Config
 	lose     atomic.Int32
 	lost     atomic.Int32
+	trips    atomic.Int64
 	gate     atomic.Pointer[gate] // nil when commits pass freely
 	watch    atomic.Pointer[Watcher]
 
@@ -82,6 +83,9 @@ func (p *Proxy) LoseCommit() { p.lose.Store(loseCommit) }
 
 // Lost is the number of commits or replies lost so far.
 func (p *Proxy) Lost() int { return int(p.lost.Load()) }
+
+// RoundTrips is how often the server has answered a client that waited for it.
+func (p *Proxy) RoundTrips() int { return int(p.trips.Load()) }
 
 // A gate is where commits wait.
 type gate struct {
@@ -212,18 +216,24 @@ type reply struct {
 // at its end, ReadyForQuery: until then the server may still be at it.
 func (p *Proxy) forwardReplies(client io.Writer, server io.Reader, next *reply) {
 	in, out := bufio.NewReaderSize(server, 64<<10), bufio.NewWriterSize(client, 64<<10)
+	refused := false
 	for {
 		message, err := readMessage(in, 1)
 		if err != nil {
 			return
 		}
-		if message[0] == 'Z' {
+		switch message[0] {
+		case 'E':
+			refused = true
+		case 'Z':
 			if next.lost.Load() {
 				return
 			}
-			if w := next.write.Swap(nil); w != nil && !p.allows(*w, true) {
+			if w := next.write.Swap(nil); w != nil && !refused && !p.allows(*w, true) {
 				return
 			}
+			refused = false
+			p.trips.Add(1)
 		}
 		if _, err := out.Write(message); err != nil {
 			return
@@ -246,6 +256,9 @@ func (p *Proxy) forwardRequests(client io.Reader, server io.Writer, next *reply)
 			return
 		}
 		w, batch := reading.take(message)
+		if reading.begins {
+			next.write.Store(nil) // its end was on its way when the server refused it
+		}
 		if w != nil && p.watch.Load() != nil {
 			if !p.allows(*w, false) {
 				return

@@ -15,9 +15,9 @@ type Write struct {
 }
 
 // A Watcher is told of each Write twice: before its COMMIT reaches the server, and
-// when the server has carried it out and the client has not heard so. The
-// connection waits until it returns; false cuts it there, for a client or a server
-// that has died meanwhile.
+// when the server has carried it out and the client has not heard so; of what
+// the server refuses, once. The connection waits until it returns; false
+// cuts it there, for a client or a server that has died meanwhile.
 type Watcher func(w Write, done bool) bool
 
 // Watch sets the watcher; nil takes it away.
@@ -41,6 +41,7 @@ type reader struct {
 	diary  []string // names of prepared statements that write a step
 	copies []string // the tables whose rows come now, one after the other
 	batch  bool     // the journal is among them
+	begins bool     // the last message was the first of a query
 	write  Write
 }
 
@@ -51,6 +52,7 @@ func (r *reader) take(message []byte) (w *Write, batch bool) {
 		return nil, false
 	}
 	body := message[5:]
+	r.begins = bytes.IndexByte([]byte("PBQ"), message[0]) >= 0
 	switch message[0] {
 	case 'P':
 		if fields := bytes.SplitN(body, []byte{0}, 3); len(fields) == 3 && bytes.Contains(fields[1], []byte("insert into settlement_step ")) {
