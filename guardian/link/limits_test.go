@@ -114,7 +114,7 @@ func TestLargeHeaders(t *testing.T) {
 // tells the guardian, is given up by itself.
 func TestDeadCoordinator(t *testing.T) {
 	p, l := newPair(t, 1), usualLimits
-	l.quiet, l.ping = 50*time.Millisecond, 50*time.Millisecond
+	l.quiet, l.ping = 500*time.Millisecond, 500*time.Millisecond // a slow machine answers in time
 	wall := newWall(t, p.hub.Addr().String())
 	ended := make(chan error, 1)
 	go func() {
