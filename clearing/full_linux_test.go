@@ -6,14 +6,12 @@ import (
 	"os"
 	"path/filepath"
 	"strconv"
-	"sync/atomic"
 	"syscall"
 	"testing"
 
 	"github.com/jackc/pgx/v5/pgconn"
 	"golang.org/x/sys/unix"
 
-	"github.com/daobank/daobank/ledger"
 	"github.com/daobank/daobank/ledger/postgres/cluster"
 )
 
@@ -39,22 +37,14 @@ func TestFullDisk(t *testing.T) {
 	b := openBankAt(t, url)
 	members := b.members(12, 100_000)
 	for round := range uint64(2) {
-		var accepted atomic.Int64
-		var acked []kept
-		var unknown []*ledger.Order
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			acked, unknown = b.traffic(t.Context(), members, round, &accepted)
-		}()
-		b.eventually("payments flow", func() bool { return accepted.Load() >= 50 })
+		outcome := b.inTraffic(members, round, 50)
 		ballast := fill(t, disk)
 		err := b.awaitStop(b.Engine)
 		var refused *pgconn.PgError
 		if !errors.As(err, &refused) || refused.Code != diskFull {
 			t.Errorf("the engine stopped for %v; want it to say that the disk is full", err)
 		}
-		<-ended
+		acked, unknown := outcome()
 		t.Logf("round %d: %d acknowledged, %d unknown; %v", round, len(acked), len(unknown), err)
 		if err := os.Remove(ballast); err != nil {
 			t.Fatal(err)

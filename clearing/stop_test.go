@@ -208,6 +208,22 @@ func (b *bank) audit(acked []kept, unknown []*ledger.Order) {
 	}
 }
 
+// inTraffic returns when the members have made so many payments and go on; outcome
+// waits for their end.
+func (b *bank) inTraffic(members []*member, seed uint64, payments int64) (outcome func() (acked []kept, unknown []*ledger.Order)) {
+	b.t.Helper()
+	var accepted atomic.Int64
+	var acked []kept
+	var unknown []*ledger.Order
+	ended := make(chan struct{})
+	go func() {
+		defer close(ended)
+		acked, unknown = b.traffic(b.t.Context(), members, seed, &accepted)
+	}()
+	b.eventually("payments flow", func() bool { return accepted.Load() >= payments })
+	return func() ([]kept, []*ledger.Order) { <-ended; return acked, unknown }
+}
+
 func TestDatabaseKilledInTraffic(t *testing.T) {
 	t.Setenv("DAOBANK_POSTGRES", "") // only a server of one's own can be killed
 	server, err := cluster.Open(t.Context())
@@ -222,22 +238,14 @@ func TestDatabaseKilledInTraffic(t *testing.T) {
 	b := openBankAt(t, url)
 	members := b.members(12, 100_000)
 	for round := range uint64(3) {
-		var accepted atomic.Int64
-		var acked []kept
-		var unknown []*ledger.Order
-		ended := make(chan struct{})
-		go func() {
-			defer close(ended)
-			acked, unknown = b.traffic(t.Context(), members, round, &accepted)
-		}()
-		b.eventually("payments flow", func() bool { return accepted.Load() >= 150+50*int64(round) })
+		outcome := b.inTraffic(members, round, 150+50*int64(round))
 		if err := server.Kill(); err != nil {
 			t.Fatal(err)
 		}
 		if err := b.awaitStop(b.Engine); err == nil {
 			t.Error("the engine stopped without a reason")
 		}
-		<-ended
+		acked, unknown := outcome()
 		if len(unknown) != len(members) {
 			t.Errorf("round %d: %d clients of %d have an unknown outcome", round, len(unknown), len(members))
 		}

@@ -54,25 +54,34 @@ func (b *bank) correct(id ledger.AccountID, amount ledger.Amount) {
 	b.must(b.desk.Correct(b.ctx, &ledger.Correct{Account: id, Amount: amount, Batch: 1}))
 }
 
+// doubleSpent is a deposit of 50,000 sat to a member, and a transaction that spends the
+// same coin elsewhere.
+func (b *bank) doubleSpent(to ledger.AccountID) (deposit, other *wire.MsgTx) {
+	b.t.Helper()
+	wallet, err := b.node.NewMiniWallet(b.ctx, 1, 1_000_000)
+	b.must(err)
+	address, err := b.vault.Output(taproot.Deposit, to.Index())
+	b.must(err)
+	coins := wallet.Coins()
+	spend := func(sat int64, script []byte) *wire.MsgTx {
+		tx, err := wallet.Build(bitcoind.Payment{Coins: coins, Outputs: []*wire.TxOut{wire.NewTxOut(sat, script)}})
+		b.must(err)
+		return tx
+	}
+	return spend(50_000, address.Script), spend(60_000, b.newScript())
+}
+
 // A deposit that was credited is double-spent by a reorganisation deeper than the
 // depth. The bank stops; after the resolution the member keeps what he was credited,
 // the treasury bears it, and settlements go on, signed by the same guardians.
 func TestResolveALostDeposit(t *testing.T) {
 	b := newBank(t, bitcoind.Start(t))
 	alice, bob := b.newMember(), b.newMember()
-	wallet, err := b.node.NewMiniWallet(b.ctx, 2, 1_000_000)
-	b.must(err)
+	good, bad := b.doubleSpent(bob.id)
 	b.deposit(map[ledger.AccountID]ledger.Amount{alice.id: 400_000, ledger.Treasury: 100_000})
 	b.mine(depth)
 	b.settled(1)
 	b.desk.Policy.When.Deposits = false
-	address, err := b.vault.Output(taproot.Deposit, bob.id.Index())
-	b.must(err)
-	coin := wallet.Coins()[:1]
-	good, err := wallet.Build(bitcoind.Payment{Coins: coin, Outputs: []*wire.TxOut{wire.NewTxOut(50_000, address.Script)}})
-	b.must(err)
-	bad, err := wallet.Build(bitcoind.Payment{Coins: coin, Outputs: []*wire.TxOut{wire.NewTxOut(60_000, b.newScript())}})
-	b.must(err)
 	other, err := b.vault.Output(taproot.Deposit, alice.id.Index())
 	b.must(err)
 	b.must(b.node.Broadcast(b.ctx, good))
@@ -80,9 +89,8 @@ func TestResolveALostDeposit(t *testing.T) {
 	if got := b.balance(bob.id); got != 50_000 {
 		t.Fatalf("bob has %d sat", got)
 	}
-	fork, err := b.node.Reorg(b.ctx, depth, bitcoind.ReorgReplace(good.TxHash(), bad), bitcoind.ReorgLonger(2))
+	_, err = b.node.Reorg(b.ctx, depth, bitcoind.ReorgReplace(good.TxHash(), bad), bitcoind.ReorgLonger(2))
 	b.must(err)
-	_ = fork
 	r := b.resolve()
 	if e := r.Event; len(e.Removed) != 1 || e.Removed[0].TxID != ledger.Hash(good.TxHash()) || len(e.Added) != 0 || len(e.Paid) != 0 || len(r.Unpaid) != 0 {
 		t.Errorf("the resolution is %+v", r)
@@ -224,23 +232,15 @@ func TestResolvePostsTheSettlementInFlight(t *testing.T) {
 func TestResolveWithAnUnsignedVersion(t *testing.T) {
 	b := newBank(t, bitcoind.Start(t))
 	alice, to := b.newMember(), b.newScript()
-	wallet, err := b.node.NewMiniWallet(b.ctx, 1, 1_000_000)
-	b.must(err)
+	good, bad := b.doubleSpent(alice.id)
 	b.deposit(map[ledger.AccountID]ledger.Amount{alice.id: 400_000, ledger.Treasury: 100_000})
 	b.mine(depth)
 	b.settled(1)
-	address, err := b.vault.Output(taproot.Deposit, alice.id.Index())
-	b.must(err)
-	coin := wallet.Coins()
-	good, err := wallet.Build(bitcoind.Payment{Coins: coin, Outputs: []*wire.TxOut{wire.NewTxOut(50_000, address.Script)}})
-	b.must(err)
-	bad, err := wallet.Build(bitcoind.Payment{Coins: coin, Outputs: []*wire.TxOut{wire.NewTxOut(60_000, b.newScript())}})
-	b.must(err)
 	b.must(b.node.Broadcast(b.ctx, good))
 	alice.withdraw(to, 70_000, 1_000)
 	signer := b.desk.Signer
 	b.desk.Signer = signerFunc(func(context.Context, *netting.Transaction, uint64) ([][]byte, error) { return nil, errCrash })
-	_, err = b.node.Mine(b.ctx, depth)
+	_, err := b.node.Mine(b.ctx, depth)
 	b.must(err)
 	if err := b.desk.Advance(b.ctx); !errors.Is(err, errCrash) {
 		t.Fatalf("without guardians: %v", err)
