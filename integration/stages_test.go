@@ -5,8 +5,10 @@ import (
 	"errors"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/btcsuite/btcd/wire"
+	"golang.org/x/sync/errgroup"
 
 	"github.com/daobank/daobank/bitcoind"
 	"github.com/daobank/daobank/ledger"
@@ -128,6 +130,52 @@ func (b *bank) crashes() {
 	if err := b.desk.Advance(b.ctx); !errors.Is(err, errCrash) {
 		b.t.Fatalf("the desk went past the fault: %v", err)
 	}
+}
+
+// Whoever asks while a settlement is cut is told of one moment: not that what was just
+// cut is posted, nor that its withdrawal is paid, cancelled or in no settlement.
+func TestStatusIsOfOneMoment(t *testing.T) {
+	b := newBank(t, bitcoind.Start(t))
+	alice := b.newMember()
+	b.deposit(map[ledger.AccountID]ledger.Amount{alice.id: 400_000, ledger.Treasury: 100_000})
+	b.mine(depth)
+	b.settled(1)
+	alice.withdraw(b.newScript(), 10_000, 1_000)
+	var cut *ledger.Cut
+	b.must(b.engine.View(b.ctx, func(s *ledger.State) {
+		var err error
+		cut, err = netting.Plan(s, b.desk.Vaults, 2_000, b.desk.Policy.Limits)
+		b.must(err)
+	}))
+	// The books are held until those who ask wait for them, and the cut behind those.
+	const longEnough = 300 * time.Millisecond
+	held, free := make(chan struct{}), make(chan struct{})
+	var waiting errgroup.Group
+	waiting.Go(func() error {
+		return b.engine.View(b.ctx, func(*ledger.State) { close(held); <-free })
+	})
+	<-held
+	waiting.Go(func() error {
+		list, err := b.desk.Settlements(b.ctx, 2, 1)
+		if len(list) > 0 && list[0].Stage != string(settlement.StageCut) {
+			t.Errorf("the settlement that is being cut reads %+v", list[0])
+		}
+		return err
+	})
+	waiting.Go(func() error {
+		w, err := b.desk.Withdrawal(b.ctx, ledger.OrderRef{Payer: alice.id, Sequence: alice.sequence})
+		if err == nil && w.State != settlement.WithdrawalWaiting && w.State != settlement.WithdrawalSettling {
+			t.Errorf("the withdrawal that is being cut reads %+v", w)
+		}
+		return err
+	})
+	time.Sleep(longEnough)
+	waiting.Go(func() error { return b.engine.Record(b.ctx, []ledger.Event{cut}) })
+	time.Sleep(longEnough)
+	close(free)
+	b.must(waiting.Wait())
+	b.advance()
+	b.settled(2)
 }
 
 func (b *bank) status(n uint32) settlement.Status {

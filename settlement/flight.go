@@ -18,17 +18,27 @@ type flight struct {
 	versions []*ledger.OpenCut // the newest last; none when idle
 	built    netting.Flight    // the same
 	steps    []postgres.Step
+	last     uint32 // number of the last settlement that was cut; all before it are posted
 }
 
 func (d *Desk) inFlight(ctx context.Context) (*flight, error) {
+	return d.inFlightWith(ctx, func(*ledger.State) {})
+}
+
+// inFlightWith is inFlight, with what else read takes from the books at the same
+// moment: a settlement may be cut or posted at any other.
+func (d *Desk) inFlightWith(ctx context.Context, read func(*ledger.State)) (*flight, error) {
 	f := &flight{stage: StageIdle}
-	if err := d.view(ctx, func(s *ledger.State) { f.versions = s.Versions() }); err != nil {
+	err := d.view(ctx, func(s *ledger.State) {
+		f.versions, f.last = s.Versions(), s.Settlements()
+		read(s)
+	})
+	if err != nil {
 		return nil, err
 	}
 	if len(f.versions) == 0 {
 		return f, nil
 	}
-	var err error
 	if f.built, err = d.build(f.versions); err != nil {
 		return nil, err
 	}

@@ -73,10 +73,6 @@ func (d *Desk) Settlements(ctx context.Context, from uint32, limit int) ([]Statu
 	if err != nil {
 		return nil, err
 	}
-	var last uint32
-	if err := d.view(ctx, func(s *ledger.State) { last = s.Settlements() }); err != nil {
-		return nil, err
-	}
 	var list []Status
 	var before uint64 // moved inside until the settlement before was cut
 	if from > 1 {
@@ -86,7 +82,7 @@ func (d *Desk) Settlements(ctx context.Context, from uint32, limit int) ([]Statu
 		}
 		before = s.Cleared
 	}
-	for n := max(from, 1); n <= last && len(list) < limit; n++ {
+	for n := max(from, 1); n <= f.last && len(list) < limit; n++ {
 		s, err := d.status(ctx, n, f)
 		if err != nil {
 			return nil, err

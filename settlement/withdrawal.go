@@ -62,12 +62,8 @@ func (d *Desk) Withdrawal(ctx context.Context, ref ledger.OrderRef) (*Withdrawal
 	if err != nil {
 		return nil, err
 	}
-	f, err := d.inFlight(ctx)
-	if err != nil {
-		return nil, err
-	}
 	held := false
-	err = d.view(ctx, func(s *ledger.State) {
+	f, err := d.inFlightWith(ctx, func(s *ledger.State) {
 		var p ledger.Payout
 		if p, held = s.Waiting(ref); held {
 			w.Amount, w.State, w.Waits = p.Amount, WithdrawalWaiting, ""
@@ -76,8 +72,11 @@ func (d *Desk) Withdrawal(ctx context.Context, ref ledger.OrderRef) (*Withdrawal
 			}
 		}
 	})
-	if err != nil || held {
-		return w, err
+	if err != nil {
+		return nil, err
+	}
+	if held {
+		return w, nil
 	}
 	if p := f.newestOf(ref); p != nil {
 		w.State, w.Amount = WithdrawalSettling, p.Amount
@@ -135,7 +134,7 @@ func (d *Desk) cutOf(ctx context.Context, w *Withdrawal, f *flight) error {
 			return err
 		}
 		cut, ok := entry.Event.(*ledger.Cut)
-		if !ok || shareOf(cut, w) < 0 {
+		if !ok || shareOf(cut, w) < 0 || cut.Settlement > f.last {
 			continue
 		}
 		w.Cut, w.Settlement = &EntryPlace{Batch: c.Batch, Index: c.Index}, cut.Settlement
