@@ -414,11 +414,20 @@ func TestWatchedWrites(t *testing.T) {
 	if err := store.Commit(ctx, refused); err == nil || errors.Is(err, postgres.ErrAmbiguous) {
 		t.Errorf("a batch that does not balance: %v", err)
 	}
+	want := []string{"signed[] false", "signed[] true", "broadcast[] false", "mined[] false", "mined[] true",
+		"[64] false", "[64] true", "[64] false"}
+	// A server may refuse before the end of the write has come through.
+	for deadline := time.Now().Add(20 * time.Second); time.Now().Before(deadline); time.Sleep(time.Millisecond) {
+		mu.Lock()
+		enough := len(seen) >= len(want)
+		mu.Unlock()
+		if enough {
+			break
+		}
+	}
 	proxy.Watch(nil)
 	mu.Lock()
 	defer mu.Unlock()
-	want := []string{"signed[] false", "signed[] true", "broadcast[] false", "mined[] false", "mined[] true",
-		"[64] false", "[64] true", "[64] false"}
 	if !slices.Equal(seen, want) {
 		t.Errorf("the watcher sees %q, want %q", seen, want)
 	}
