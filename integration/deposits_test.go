@@ -4,6 +4,7 @@ import (
 	"bytes"
 	"context"
 	"errors"
+	"fmt"
 	"log/slog"
 	"slices"
 	"strings"
@@ -189,7 +190,12 @@ func TestSecondNodeOfServe(t *testing.T) {
 		t.Errorf("the books went from block %d to %d, which one node alone has; %v", before.Height, bank.Height, err)
 	}
 	c.must(net.Heal(ctx))
-	c.mine(1)
+	height, err := net.Nodes[0].Height(ctx)
+	c.must(err)
+	c.wait("the books to go on without another block", func() (bool, string) {
+		bank, err := c.client.Bank(ctx)
+		return err == nil && int(bank.Height) == int(height)-depth+1, fmt.Sprintf("at %d of %d, %v", bank.Height, height, err)
+	})
 }
 
 // TestNodeLies: a node that says its chain is longer than what it shows, or shorter

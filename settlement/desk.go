@@ -137,21 +137,21 @@ func (e *ReorgError) Error() string {
 	return fmt.Sprintf("block %d of the books, %s, is not in the chain, which has %s there: settling has stopped until the chain returns, or \"daobank operator resolve\" takes the books to the other branch", e.Height, e.Books, e.Chain)
 }
 
-// Run advances at every new block until ctx ends. An error is logged and
-// tried again at the next poll; it returns only ctx's error or the engine's.
+// Run advances at every new block, of the second node too, until ctx ends. An error is
+// logged and tried again at the next poll; it returns only ctx's error or the engine's.
 func (d *Desk) Run(ctx context.Context) error {
-	var seen chainhash.Hash
+	var seen [2]chainhash.Hash
 	failed := ""
 	for {
-		tip, err := d.tip(ctx)
-		if err == nil && (tip != seen || failed != "") {
+		tips, err := d.tips(ctx)
+		if err == nil && (tips != seen || failed != "") {
 			err = d.Advance(ctx)
 		}
 		switch {
 		case ctx.Err() != nil:
 			return ctx.Err()
 		case err == nil:
-			seen, failed = tip, ""
+			seen, failed = tips, ""
 		case err.Error() != failed:
 			failed = err.Error()
 			d.Log.Error("settlement does not advance", "error", err)
@@ -166,12 +166,23 @@ func (d *Desk) Run(ctx context.Context) error {
 	}
 }
 
-func (d *Desk) tip(ctx context.Context) (chainhash.Hash, error) {
-	height, err := d.Chain.Height(ctx)
+// tips are where the chain ends at the desk's node and at the second one, if there is one.
+func (d *Desk) tips(ctx context.Context) (tips [2]chainhash.Hash, err error) {
+	if tips[0], err = tipOf(ctx, d.Chain); err != nil || d.Second == nil {
+		return tips, err
+	}
+	if tips[1], err = tipOf(ctx, d.Second); err != nil {
+		return tips, fmt.Errorf("the second node: %w", err)
+	}
+	return tips, nil
+}
+
+func tipOf(ctx context.Context, node Witness) (chainhash.Hash, error) {
+	height, err := node.Height(ctx)
 	if err != nil {
 		return chainhash.Hash{}, err
 	}
-	return d.Chain.BlockHash(ctx, height)
+	return node.BlockHash(ctx, height)
 }
 
 // Advance does all that the chain allows now: it takes deep blocks into the

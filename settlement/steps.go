@@ -333,7 +333,7 @@ func (d *Desk) find(ctx context.Context, flight netting.Flight) (*netting.Transa
 // vbytes: the node's estimate within floor and ceiling, else the fallback. It stands
 // until the next block.
 func (d *Desk) FeeRate(ctx context.Context) (int64, error) {
-	tip, err := d.tip(ctx)
+	tip, err := tipOf(ctx, d.Chain)
 	if err != nil {
 		return 0, err
 	}
