@@ -223,10 +223,19 @@ func (m *member) withdraw(script []byte, amount, feeMax ledger.Amount) {
 }
 
 // coinsOnChain is what a scan of the descriptor finds, in the form that everybody is
-// told.
+// told where the node reads it (BIP-389), as bitcoind does from 29 on.
 func (b *bank) coinsOnChain() btcutil.Amount {
 	b.t.Helper()
-	scan, err := b.node.ScanDescriptor(b.ctx, []string{b.vault.Descriptor()}, 1000)
+	var network struct {
+		Version int `json:"version"`
+	}
+	b.must(b.node.Call(b.ctx, "getnetworkinfo", &network))
+	each := b.vault.Descriptors()
+	descriptors := each[:]
+	if network.Version >= 290_000 {
+		descriptors = []string{b.vault.Descriptor()}
+	}
+	scan, err := b.node.ScanDescriptor(b.ctx, descriptors, 1000)
 	b.must(err)
 	return scan.Total
 }
